@@ -1,0 +1,179 @@
+"""The experiment: what a person wants to learn, as frozen records. Nothing here reads files or clocks.
+
+`loader.py` turns YAML into these records and refuses what makes no sense; `plan.py` turns them into a timeline.
+Times are nanoseconds, shares are fractions (0.005 is 0.5 %), sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["warmup", "steady", "stress", "recovery"]
+ROLES: tuple[Role, ...] = ("warmup", "steady", "stress", "recovery")
+MEASURED_ROLES: tuple[Role, ...] = ("steady", "stress", "recovery")
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A span of load: ramp from the previous stage's users to `users` in `ramp_ns`, then hold."""
+
+    name: str
+    role: Role
+    users: int
+    ramp_ns: int
+    hold_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault on one thing. `params` are in the driver's own units (see catalogue.py).
+
+    In force from `after_ns` past the start of `stage`'s hold, for `hold_ns`.
+    """
+
+    name: str
+    driver: str
+    kind: str
+    on: str
+    params: Mapping[str, Scalar]
+    stage: str
+    after_ns: int
+    hold_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A condition that must hold. `text` is as written; `bound` is in `unit` (us, share, or the series' own)."""
+
+    text: str
+    metric: str
+    of: str
+    op: Literal["<", "<=", ">", ">="]
+    bound: float
+    unit: Literal["us", "share", "bytes", "per_s", "number"]
+    scope: tuple[str, ...] = ()
+    sustain_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the verdict must answer: `budget`, `breaking_point`, with its parameters."""
+
+    kind: str
+    params: Mapping[str, Scalar | Mapping[str, Scalar]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """When a service counts as up: a TCP connect, or an HTTP GET of `path` answered below 400."""
+
+    how: Literal["tcp", "http"]
+    path: str = "/"
+    within_ns: int = 30_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A process of a process stack. `{name}` in command and env is the address of a service or a proxy."""
+
+    name: str
+    command: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready: Ready | None = None
+    cwd: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalStack:
+    """Services that run already: name -> URL or host:port."""
+
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStack:
+    """Services that the harness starts as processes on free ports of 127.0.0.1, in this order."""
+
+    services: tuple[Service, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeStack:
+    """Services of a compose file. `env` is given to compose; `{proxy}` in it is that proxy's listen address."""
+
+    file: str
+    ready: Mapping[str, Ready] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+Stack = ExternalStack | ProcessStack | ComposeStack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A named link through Toxiproxy to a service. `listen` is host or host:port ("" = a free port of 127.0.0.1)."""
+
+    name: str
+    upstream: str
+    listen: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficSpec:
+    """Whose users: a locustfile, the link or service they go to, and the time limit of each request."""
+
+    scenario: str
+    target: str
+    timeout_ns: int
+    processes: int = 1
+    tags: tuple[str, ...] = ()
+    exclude_tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSpec:
+    """A reading every `every_ns`: of a container or process (`of`), or of a Prometheus text page at `url`."""
+
+    kind: Literal["container", "process", "prometheus"]
+    of: str
+    every_ns: int
+    url: str = ""
+    series: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One experiment, complete and valid. `document` is the effective YAML it came from, secrets masked."""
+
+    name: str
+    why: str
+    stack: Stack
+    toxiproxy: str
+    proxies: tuple[Proxy, ...]
+    traffic: TrafficSpec
+    stages: tuple[Stage, ...]
+    faults: tuple[Fault, ...]
+    probes: tuple[ProbeSpec, ...]
+    budget: tuple[Limit, ...]
+    abort: tuple[Limit, ...]
+    questions: tuple[Question, ...]
+    seed: int
+    base_dir: str
+    document: Mapping[str, object] = field(default_factory=dict)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name. Raises KeyError."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def stages_in(self, scope: tuple[str, ...]) -> tuple[Stage, ...]:
+        """The stages that a limit's scope names, by stage name or role; no scope: all but warm-up."""
+        if not scope:
+            return tuple(stage for stage in self.stages if stage.role in MEASURED_ROLES)
+        return tuple(stage for stage in self.stages if stage.name in scope or stage.role in scope)

@@ -1,0 +1,57 @@
+"""The traffic seam: something that sends load along straight lines of users and tells what happened.
+
+A driver reports by putting journal events into the inbox it is given (`Traffic`, `Generator`, `Exemplar`,
+`WorkerLost`, `Trouble`, and at the end `TrafficEnded`), stamped on the run clock. Every request that it sends is
+counted as finished or as lost: started = finished + lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.clock import Inbox
+from harness.journal import Event, TrafficEnded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A straight line of users: `users_from` at `at_ns` on the run clock, `users_to` at `at_ns + ramp_ns`."""
+
+    at_ns: int
+    users_from: int
+    users_to: int
+    ramp_ns: int
+
+
+class TrafficDriver(Protocol):
+    """Who sends the load. Calls come from one thread at a time, each under a time limit."""
+
+    def start(self, inbox: Inbox[Event], address: str) -> None:
+        """Be ready to send to `address` (a base URL). Raises BadInput for the scenario's faults, else EnvironmentBroke."""
+
+    def set_load(self, load: Load) -> None:
+        """Follow this line from now on; replaces the one before."""
+
+    def stop(self, drain_ns: int) -> None:
+        """No new requests; wait up to `drain_ns` for answers, report the rest as lost, put TrafficEnded, end. Twice is fine."""
+
+
+class NoTraffic:
+    """The smallest driver that keeps the contract: it sends nothing and says so."""
+
+    def __init__(self) -> None:
+        self._inbox: Inbox[Event] | None = None
+
+    def start(self, inbox: Inbox[Event], address: str) -> None:  # noqa: ARG002 - the contract's shape
+        """Remember where to report."""
+        self._inbox = inbox
+
+    def set_load(self, load: Load) -> None:
+        """Nothing to follow."""
+
+    def stop(self, drain_ns: int) -> None:  # noqa: ARG002 - the contract's shape
+        """Report the end, once."""
+        if self._inbox is not None:
+            self._inbox.put(TrafficEnded(at_ns=0, unanswered=0))
+            self._inbox = None

@@ -1,0 +1,2 @@
+"""The version, readable without importing anything else."""
+VERSION = "0.1.0"

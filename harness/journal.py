@@ -27,7 +27,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A thing that happened at `at_ns`. Its kind on disk is its class name."""
+    """A thing that happened at `at_ns`. On disk its class name stands under `event` (`kind` is a fault's)."""
 
     at_ns: int
 
@@ -233,7 +233,7 @@ _FIELD_NAMES: dict[type[Event], tuple[str, ...]] = {
 def encode(event: Event) -> str:
     """The line of an event, without its newline. Empty strings and zeros of rows are kept: a row is self-contained."""
     kind = type(event)
-    record: dict[str, object] = {"kind": kind.__name__}
+    record: dict[str, object] = {"event": kind.__name__}
     for name in _FIELD_NAMES[kind]:
         record[name] = getattr(event, name)
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -244,7 +244,7 @@ def decode(line: str) -> Event:
     record = json.loads(line)
     if not isinstance(record, dict):
         raise ValueError("a journal line is a JSON object")  # noqa: TRY004 - one error type for a bad line
-    name = record.pop("kind", None)
+    name = record.pop("event", None)
     kind = KINDS.get(name)
     if kind is None:
         raise ValueError(f"unknown event kind {name!r}; known: {', '.join(KINDS)}")

@@ -1,0 +1,60 @@
+"""Hides secrets in whatever leaves the process: journals, reports, messages. Masking twice changes nothing more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+MASK = "***"
+_WORDS = r"passw(?:or)?d|passphrase|secret|token|authorization|api[_-]?key|access[_-]?key|private[_-]?key|credential"
+_SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@?#\"']*:)[^\s/?#\"']*(@)", re.IGNORECASE)
+_HEADER = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',;]+", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    rf"((?:{_WORDS})[\w-]*[\"']?\s*(?:=|:(?=\s*[\"'])|:\s)\s*[\"']?)(?!\s)[^\s\"'&,;)}}<>]+", re.IGNORECASE
+)
+_FLAG = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)(?!-)[^\s\"']+", re.IGNORECASE)
+
+# Mappings whose keys are names of services, not of settings: a service called token-issuer is no secret.
+_NAMES = frozenset({"external", "process", "ready", "proxies", "limits"})
+
+Tree = TypeVar("Tree")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a key, header or environment variable of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def mask_text(text: str) -> str:
+    """The text with passwords in URLs, Authorization headers and `password=...` replaced by ***."""
+    text = _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", text)
+    text = _HEADER.sub(rf"\g<1>{MASK}", text)
+    text = _ASSIGNED.sub(rf"\g<1>{MASK}", text)
+    return _FLAG.sub(rf"\g<1>{MASK}", text)
+
+
+def mask(tree: Tree) -> Tree:
+    """A text, or a tree of mappings and lists, of the same shape with every secret masked."""
+    return cast("Tree", _mask(tree, keys_are_names=False))
+
+
+def _mask(tree: object, *, keys_are_names: bool) -> object:
+    if isinstance(tree, str):
+        return mask_text(tree)
+    if isinstance(tree, Mapping):
+        return {key: _mask_entry(key, value, keys_are_names=keys_are_names) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_mask(item, keys_are_names=False) for item in tree)
+    return tree
+
+
+def _mask_entry(key: object, value: object, *, keys_are_names: bool) -> object:
+    if isinstance(key, str) and not keys_are_names and is_secret_name(key) and _is_leaf(value):
+        return MASK
+    return _mask(value, keys_are_names=isinstance(key, str) and not keys_are_names and key in _NAMES)
+
+
+def _is_leaf(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""

@@ -121,9 +121,7 @@ class Book:
 
     def update_toxic(self, proxy: Forward, toxic: Toxic, body: bytes) -> None:
         """Change toxicity and attributes; what is not given stays."""
-        toxicity, attributes = settings(
-            Words(parse(body)), STAGES[toxic.kind].words, toxic.toxicity, toxic.attributes
-        )
+        toxicity, attributes = settings(Words(parse(body)), STAGES[toxic.kind].words, toxic.toxicity, toxic.attributes)
         toxic.toxicity = toxicity
         toxic.attributes.update(attributes)
         proxy.change(toxic)

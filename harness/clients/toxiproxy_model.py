@@ -78,13 +78,21 @@ class LinkBytes:
 
 def proxy_of(value: object) -> Proxy:
     """A proxy from the server's JSON. Raises ToxiproxyError when it is something else."""
-    try:
-        match value:
-            case {"name": str(name), "listen": str(listen), "upstream": str(upstream), "enabled": bool(enabled)}:
-                toxics = tuple(toxic_of(toxic) for toxic in value.get("toxics") or ())
-                return Proxy(name=name, listen=listen, upstream=upstream, enabled=enabled, toxics=toxics)
-    except TypeError:
-        pass  # "toxics" is no list: said below
+    match value:
+        case {
+            "name": str(name),
+            "listen": str(listen),
+            "upstream": str(upstream),
+            "enabled": bool(enabled),
+            "toxics": [*toxics],
+        }:
+            return Proxy(
+                name=name,
+                listen=listen,
+                upstream=upstream,
+                enabled=enabled,
+                toxics=tuple(toxic_of(toxic) for toxic in toxics),
+            )
     raise ToxiproxyError(f"the server sent this for a proxy: {str(value)[:200]}")
 
 

@@ -146,6 +146,6 @@ def _not_started(what: str, log: IO[str], timeout_s: float) -> EnvironmentBroke:
     log.seek(0)
     words = log.read().strip()[-500:]
     return EnvironmentBroke(
-        f"{what} did not start within {timeout_s:g} s{f': {words}' if words else ''}",
+        f"{what} did not start: {words or f'it said nothing for {timeout_s:g} s'}",
         hint="`harness doctor` shows which Toxiproxy servers can be used here",
     )

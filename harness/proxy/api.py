@@ -42,31 +42,28 @@ Handler = Callable[[], Awaitable[Answer]]
 
 def _routes(book: Book, parts: tuple[str, ...], body: bytes) -> Mapping[str, Handler]:
     """The methods of a path, each with what it does; empty when there is no such path."""
-    match parts:
-        case ("version",):
-            return {"GET": lambda: _value({"version": VERSION})}
-        case ("metrics",):
-            return {"GET": lambda: _text(metrics(book))}
-        case ("reset",):
-            return {"POST": lambda: _reset(book)}
-        case ("populate",):
-            return {"POST": lambda: _populate(book, body)}
-        case ("proxies",):
+    if parts[0] == "proxies":
+        return _proxies_routes(book, parts[1:], body)
+    tables: Mapping[str, Mapping[str, Handler]] = {
+        "version": {"GET": lambda: _value({"version": VERSION})},
+        "metrics": {"GET": lambda: _text(metrics(book))},
+        "reset": {"POST": lambda: _reset(book)},
+        "populate": {"POST": lambda: _populate(book, body)},
+    }
+    return tables.get("/".join(parts), {})
+
+
+def _proxies_routes(book: Book, rest: tuple[str, ...], body: bytes) -> Mapping[str, Handler]:
+    """The methods of a path below /proxies."""
+    match rest:
+        case ():
             every = {name: proxy.as_json() for name, proxy in book.proxies.items()}
             return {"GET": lambda: _value(every), "POST": lambda: _create(book, body)}
-        case ("proxies", name, *rest):
-            return _routes_below(book, name, rest, body)
-    return {}
-
-
-def _routes_below(book: Book, name: str, rest: list[str], body: bytes) -> Mapping[str, Handler]:
-    """The methods of a path below one proxy."""
-    match rest:
-        case []:
+        case (name,):
             return _proxy_routes(book, name, body)
-        case ["toxics"]:
+        case (name, "toxics"):
             return _toxics_routes(book, name, body)
-        case ["toxics", toxic]:
+        case (name, "toxics", toxic):
             return _toxic_routes(book, name, toxic, body)
     return {}
 

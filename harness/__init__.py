@@ -3,10 +3,10 @@
 The map, in the order data flows (a module imports only from lines above its own group):
 
     errors units clock histogram version    words for mistakes, quantities and time; latency buckets
-    experiment catalogue loader             what a person asks for; every fault kind and its parameters; YAML -> Experiment
+    experiment catalogue loader             what a person asks for; every fault kind there is; YAML -> Experiment
     plan journal                            who does what when; what happened, one JSON line each
-    evidence                                journal -> windows with counts, percentiles, readings and defects
-    verdict judges/                         evidence -> findings -> pass, fail or inconclusive
+    cells evidence measure defects          journal -> windows with counts, percentiles, readings and what is wrong
+    intervals decision verdict judges/      evidence -> findings with intervals -> pass, fail or inconclusive
     reports/ timeline                       verdict -> console, Markdown, HTML, JUnit, JSON, plots; plan -> text
     clients/ proxy/                         doors to other people's programs; the embedded Toxiproxy server
     stacks/ traffic/ faults/ probes/        the seams: what is under test, who loads it, what breaks it, what watches it
@@ -16,6 +16,6 @@ The map, in the order data flows (a module imports only from lines above its own
     testing                                 fakes for our tests and for our users'
 """
 
-from harness.version import VERSION as __version__
+from harness.version import VERSION
 
-__all__ = ["__version__"]
+__version__ = VERSION

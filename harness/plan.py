@@ -1,10 +1,10 @@
 """The plan: who does what at which instant, as a value that can be printed before anything runs.
 
-    users  |            ____ level-500
-           |     ______/
-           |    /  hold          <- a stage is a ramp, then a hold; only the hold is measured
-           |___/______________ t
-              ^ EnterStage + SetLoad          ^ Inject ... Heal (offsets count from the start of the hold)
+users  |            ____ level-500
+       |     ______/
+       |    /  hold          <- a stage is a ramp, then a hold; only the hold is measured
+       |___/______________ t
+          ^ EnterStage + SetLoad          ^ Inject ... Heal (offsets count from the start of the hold)
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def plan(experiment: Experiment) -> Plan:
         hold_at_ns = at_ns + stage.ramp_ns
         ends_at_ns = hold_at_ns + stage.hold_ns
         steps.append(Step(at_ns=at_ns, action=EnterStage(stage=stage, hold_at_ns=hold_at_ns, ends_at_ns=ends_at_ns)))
-        steps.append(
-            Step(at_ns=at_ns, action=SetLoad(users_from=users, users_to=stage.users, ramp_ns=stage.ramp_ns))
-        )
+        steps.append(Step(at_ns=at_ns, action=SetLoad(users_from=users, users_to=stage.users, ramp_ns=stage.ramp_ns)))
         for fault in experiment.faults:
             if fault.stage == stage.name:
                 inject_at_ns = hold_at_ns + fault.after_ns

@@ -1,0 +1,180 @@
+"""Where does it break? The bracket of the ladder: the last level that holds, the first that does not.
+
+A level is judged on the seconds of its hold that no fault touches. It is `good` when every limit passes, `broke` when
+any limit fails, else `undecided`. The response is taken to be monotone: a good level above a broken one makes the
+answer inconclusive. The first metric to break is the one that was out of its limit first for three seconds on end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from math import sqrt
+
+from harness.bottleneck import bottleneck
+from harness.decision import Decision, decide, first_breach, sight
+from harness.evidence import Evidence, Window
+from harness.experiment import Limit, Question
+from harness.units import NS_PER_S
+from harness.verdict import Answer, BreakingPoint, Finding, Level, Outcome, Where, under_defects
+
+DEFAULT_LIMITS: Mapping[str, float] = {"errors": 0.01, "p95": 500_000.0, "p99": 2_000_000.0}
+# What a fault leaves behind (queues, reconnects) is given this long to drain before a second counts as untouched.
+SETTLE_S = 3
+
+
+def judge(question: Question, evidence: Evidence) -> Answer:
+    """The breaking point, and one finding: against `at_least` when given, else whether there is an answer."""
+    limits = _limits(question)
+    windows = sorted(
+        (window for window in evidence.windows if window.role == "stress" and not window.fault),
+        key=lambda window: window.users,
+    )
+    touched = _touched(evidence)
+    levels = tuple(_level(window, limits, evidence, touched) for window in windows)
+    point = _bracket(levels, windows, limits, evidence)
+    return Answer(findings=(_finding(question, point),), breaking_point=point)
+
+
+def _limits(question: Question) -> tuple[Limit, ...]:
+    given = question.params.get("limits")
+    bounds = {name: float(value) for name, value in given.items()} if isinstance(given, Mapping) else DEFAULT_LIMITS
+    return tuple(
+        Limit(
+            text=name,
+            metric=name,
+            of="",
+            op="<",
+            bound=bound,
+            unit="share" if name == "errors" else "us",
+        )
+        for name, bound in bounds.items()
+    )
+
+
+def _touched(evidence: Evidence) -> Set[int]:
+    """Seconds of the run clock in which a fault was in force or its wake was still draining."""
+    touched: set[int] = set()
+    for fault in evidence.faults:
+        if fault.asked_ns is not None:
+            over_ns = fault.over_ns if fault.over_ns is not None else evidence.ended_ns
+            touched.update(range(fault.asked_ns // NS_PER_S, over_ns // NS_PER_S + 1 + SETTLE_S))
+    return touched
+
+
+def _level(window: Window, limits: tuple[Limit, ...], evidence: Evidence, touched: Set[int]) -> Level:
+    seen = sight(evidence, window, without=touched)
+    decisions = {limit.metric: decide(limit, evidence, seen) for limit in limits}
+    outcomes = {metric: under_defects(one.outcome, window.defects) for metric, one in decisions.items()}
+    broke = tuple(metric for metric, outcome in outcomes.items() if outcome is Outcome.FAIL)
+    if broke:
+        state = "broke"
+    elif all(outcome is Outcome.PASS for outcome in outcomes.values()):
+        state = "good"
+    else:
+        state = "undecided"
+    return Level(
+        stage=window.stage,
+        users=window.users,
+        state=state,
+        per_s=window.total.per_s,
+        p50_us=window.total.latency.p50_us,
+        p95_us=window.total.latency.p95_us,
+        p99_us=window.total.latency.p99_us,
+        errors=window.total.errors,
+        broke=broke,
+        because=_why(state, decisions, outcomes, window),
+    )
+
+
+def _why(state: str, decisions: Mapping[str, Decision], outcomes: Mapping[str, Outcome], window: Window) -> str:
+    if state == "good":
+        return "every limit holds"
+    wanted = Outcome.FAIL if state == "broke" else Outcome.INCONCLUSIVE
+    reasons = [f"{metric}: {one.because}" for metric, one in decisions.items() if outcomes[metric] is wanted]
+    if state == "undecided" and window.defects:
+        reasons.insert(0, window.defects[0].detail)
+    return "; ".join(reasons[:2])
+
+
+def _bracket(
+    levels: tuple[Level, ...], windows: list[Window], limits: tuple[Limit, ...], evidence: Evidence
+) -> BreakingPoint:
+    broken = [index for index, level in enumerate(levels) if level.state == "broke"]
+    good = [index for index, level in enumerate(levels) if level.state == "good"]
+    if broken and good and good[-1] > broken[0]:
+        why = f"{levels[good[-1]].stage} holds although {levels[broken[0]].stage} broke: not monotone, run it again"
+        return _point("inconclusive", levels, because=why)
+    if broken:
+        below = [index for index in good if index < broken[0]]
+        last_good = float(levels[below[-1]].users) if below else None
+        first_bad = float(levels[broken[0]].users)
+        window = windows[broken[0]]
+        metric = _first_metric(window, levels[broken[0]].broke, limits, evidence)
+        found = bottleneck(window, windows[below[-1]] if below else None)
+        cause = f"; {found.resource} of {found.of} was at {found.value:.4g} of {found.limit:.4g}" if found else ""
+        return _point(
+            "broke_at",
+            levels,
+            last_good=last_good,
+            first_bad=first_bad,
+            estimate=sqrt(last_good * first_bad) if last_good else None,
+            interval=(last_good or 0.0, first_bad),
+            first_metric=metric,
+            bottleneck=found,
+            because=f"{levels[broken[0]].stage} broke by {metric} first{cause}",
+        )
+    if good and good[-1] == len(levels) - 1:
+        top = float(levels[-1].users)
+        return _point("no_break", levels, last_good=top, because=f"every limit holds up to {top:,.0f} users")
+    last_good = float(levels[good[-1]].users) if good else None
+    doubt = levels[good[-1] + 1] if good else (levels[0] if levels else None)
+    because = f"{doubt.stage} is undecided: {doubt.because}" if doubt else "no level was reached"
+    return _point("inconclusive", levels, last_good=last_good, because=because)
+
+
+def _point(status: str, levels: tuple[Level, ...], **known: object) -> BreakingPoint:
+    blank: dict[str, object] = {
+        "last_good": None,
+        "first_bad": None,
+        "estimate": None,
+        "interval": None,
+        "first_metric": "",
+        "bottleneck": None,
+    }
+    return BreakingPoint(status=status, unit="users", levels=levels, **{**blank, **known})  # type: ignore[arg-type]
+
+
+def _first_metric(window: Window, broke: tuple[str, ...], limits: tuple[Limit, ...], evidence: Evidence) -> str:
+    """Among the limits that broke in a level, the one that was out first; ties go to the order of the limits."""
+    seen = sight(evidence, window)
+    breaches = [
+        (first_breach(limit, seen), position, limit.metric)
+        for position, limit in enumerate(limits)
+        if limit.metric in broke
+    ]
+    return min(breaches)[2]
+
+
+def _finding(question: Question, point: BreakingPoint) -> Finding:
+    at_least = question.params.get("at_least")
+    observed = point.estimate if point.estimate is not None else (point.last_good or point.first_bad)
+    if point.status == "inconclusive":
+        outcome = Outcome.INCONCLUSIVE
+    elif at_least is None or (point.last_good or 0) >= float(str(at_least)):
+        outcome = Outcome.PASS
+    elif point.first_bad is not None and point.first_bad <= float(str(at_least)):
+        outcome = Outcome.FAIL
+    else:
+        outcome = Outcome.INCONCLUSIVE
+    broke_in = next((level.stage for level in point.levels if level.state == "broke"), "")
+    return Finding(
+        question="breaking_point",
+        subject="breaking point" if at_least is None else f"breaking point above {float(str(at_least)):,.0f} users",
+        outcome=outcome,
+        because=point.because,
+        observed=observed,
+        unit=point.unit,
+        interval=point.interval,
+        limit=None if at_least is None else float(str(at_least)),
+        where=Where(stage=broke_in),
+    )

@@ -1,0 +1,70 @@
+"""The door to Docker Compose: the `docker compose` plugin (v2), else `docker-compose` (v1). Every call has a time limit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import EnvironmentBroke
+
+ASK_S = 15.0
+UP_S = 900.0
+"""`up` may build images."""
+DOWN_S = 120.0
+GRACE_S = 5
+_SHOWN_LINES = 30
+
+
+class Compose:
+    """One project: a compose file, a name of its own, and the environment that the file's variables are filled from."""
+
+    def __init__(self, file: Path, project: str, env: Mapping[str, str]) -> None:
+        self._file = file
+        self._project = project
+        self._env = {**os.environ, **env}
+
+    def up(self) -> None:
+        """Build what must be built, create and start everything; returns when started. Raises EnvironmentBroke."""
+        self._run("up", "-d", "--build", "--remove-orphans", timeout_s=UP_S)
+
+    def down(self) -> None:
+        """Stop and remove containers, networks and the project's own volumes. Raises EnvironmentBroke."""
+        self._run("down", "-v", "--remove-orphans", "-t", str(GRACE_S), timeout_s=DOWN_S)
+
+    def _run(self, *words: str, timeout_s: float) -> None:
+        command = [*program(), "-p", self._project, "-f", str(self._file), *words]
+        try:
+            done = subprocess.run(
+                command,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise EnvironmentBroke(f"not done within {timeout_s:g} s: {' '.join(command)}") from None
+        if done.returncode:
+            lines = done.stdout.decode(errors="replace").splitlines()[-_SHOWN_LINES:]
+            raise EnvironmentBroke(
+                "\n".join([f"{' '.join(command)} ended with exit code {done.returncode}:", *lines]),
+                hint="run that command by hand to see more",
+            )
+
+
+def program() -> tuple[str, ...]:
+    """The words that start Compose here. Raises EnvironmentBroke when there is none."""
+    for words in (("docker", "compose"), ("docker-compose",)):
+        try:
+            done = subprocess.run([*words, "version"], capture_output=True, timeout=ASK_S, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if done.returncode == 0:
+            return words
+    raise EnvironmentBroke(
+        "neither `docker compose` nor `docker-compose` is here",
+        hint="install the Docker Compose plugin (Debian: apt-get install docker-compose), or use a process stack",
+    )

@@ -1,0 +1,1 @@
+"""One suite for each seam, over the fake or embedded thing and the real one."""

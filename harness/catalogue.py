@@ -129,7 +129,9 @@ _SCHEMAS: Mapping[str, Mapping[str, object]] = {
     "duration": {"type": "string", "pattern": r"^(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"},
     "size": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]$"},
     "rate": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]\s*/s$"},
-    "share": {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]},
+    "share": {
+        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]
+    },
     "number": {"type": "number"},
     "word": {"type": "string"},
 }
@@ -262,7 +264,9 @@ TOXICS = (
     ),
     _toxic(
         "bandwidth",
-        Param(name="rate", unit="rate", scale=1000, minimum=1, required=True, doc="most bytes a second, such as 100KB/s"),
+        Param(
+            name="rate", unit="rate", scale=1000, minimum=1, required=True, doc="most bytes a second, such as 100KB/s"
+        ),
         felt="data through the proxy comes no faster than the rate",
         new="connects at once, large answers come slowly",
         held="large answers come slowly",
@@ -382,7 +386,12 @@ CONTAINERS = (
         name="cpu",
         params=(
             Param(
-                name="cpus", unit="number", minimum=0.01, maximum=1024, required=True, doc="most CPU time, in cores: 0.1"
+                name="cpus",
+                unit="number",
+                minimum=0.01,
+                maximum=1024,
+                required=True,
+                doc="most CPU time, in cores: 0.1",
             ),
         ),
         felt="the container's quota is the one asked for, and throttling grows under load",

@@ -10,7 +10,9 @@ MASK = "***"
 _WORDS = r"passw(?:or)?d|passphrase|secret|token|authorization|api[_-]?key|access[_-]?key|private[_-]?key|credential"
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@?#\"']*:)[^\s/?#\"']*(@)", re.IGNORECASE)
-_HEADER = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',;]+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',;]+", re.IGNORECASE
+)
 _ASSIGNED = re.compile(
     rf"((?:{_WORDS})[\w-]*[\"']?\s*(?:=|:(?=\s*[\"'])|:\s)\s*[\"']?)(?!\s)[^\s\"'&,;)}}<>]+", re.IGNORECASE
 )

@@ -12,6 +12,14 @@ from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Outbox(Protocol[T_contra]):
+    """The end of a mailbox that others are given: they may only put."""
+
+    def put(self, message: T_contra) -> None:
+        """Add a message; never blocks."""
 
 
 class Inbox(Generic[T]):

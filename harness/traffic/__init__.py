@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.clock import Inbox
+from harness.clock import Outbox
 from harness.journal import Event, TrafficEnded
 
 
@@ -27,7 +27,7 @@ class Load:
 class TrafficDriver(Protocol):
     """Who sends the load. Calls come from one thread at a time, each under a time limit."""
 
-    def start(self, inbox: Inbox[Event], address: str) -> None:
+    def start(self, inbox: Outbox[Event], address: str) -> None:
         """Be ready to send to `address` (a base URL). Raises BadInput for the scenario's faults, else EnvironmentBroke."""
 
     def set_load(self, load: Load) -> None:
@@ -41,9 +41,9 @@ class NoTraffic:
     """The smallest driver that keeps the contract: it sends nothing and says so."""
 
     def __init__(self) -> None:
-        self._inbox: Inbox[Event] | None = None
+        self._inbox: Outbox[Event] | None = None
 
-    def start(self, inbox: Inbox[Event], address: str) -> None:  # noqa: ARG002 - the contract's shape
+    def start(self, inbox: Outbox[Event], address: str) -> None:  # noqa: ARG002 - the contract's shape
         """Remember where to report."""
         self._inbox = inbox
 

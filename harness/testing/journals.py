@@ -95,7 +95,7 @@ class JournalBuilder:
         self._next_s, self._users = end_s, users
         return hold_at_s, end_s
 
-    def fault(  # noqa: PLR0917 - the words of a fault, in the order a person says them
+    def fault(
         self,
         name: str,
         driver: str,

@@ -52,10 +52,10 @@ def ladder_document(
 ) -> dict[str, Json]:
     """The experiment that `synthetic_ladder` says it ran, in the words of an experiment file."""
     span: dict[str, Json] = {"ramp": f"{ramp_s}s", "hold": f"{hold_s}s"}
-    stages: list[Json] = [{"name": f"level-{count}", "role": "steady", "users": count, **span} for count in users]
+    stages: list[Json] = [{"name": f"level-{count}", "role": "stress", "users": count, **span} for count in users]
     warm: Json = {"name": "warm", "role": "warmup", "users": users[0], "ramp": "2s", "hold": f"{warmup_s}s"}
     written: list[Json] = [
-        {"name": "slow-db", "toxic": "latency", "on": "db", "latency": "200ms", "jitter": "20ms",
+        {"name": "slow-db", "toxic": "latency", "on": "db-link", "latency": "200ms", "jitter": "20ms",
          "during": f"level-{users[1]}", "after": f"{hold_s // 6}s", "for": f"{hold_s // 2}s"},
         {"name": "freeze-payment", "process": "pause", "on": "payment",
          "during": f"level-{users[2]}", "after": f"{hold_s // 6}s", "for": f"{hold_s // 4}s"},
@@ -67,10 +67,10 @@ def ladder_document(
         "stack": {"process": {
             "db": {"command": "python -m fixtures.shop.db --port {port}", "ready": "tcp"},
             "payment": {"command": "python -m fixtures.shop.payment --port {port}", "ready": "tcp"},
-            "api": {"command": "python -m fixtures.shop.api --port {port}", "env": {"DB": "{db}"},
+            "api": {"command": "python -m fixtures.shop.api --port {port}", "env": {"DB": "{db-link}"},
                     "ready": "http /health"},
         }},
-        "proxies": {"front": {"upstream": "api"}, "db": {"upstream": "db"}},
+        "proxies": {"front": {"upstream": "api"}, "db-link": {"upstream": "db"}},
         "traffic": {"scenario": "scenarios/mix.py", "target": "front", "timeout": "10s", "processes": 1},
         "stages": [warm, *stages],
         "faults": written,
@@ -105,7 +105,7 @@ def synthetic_ladder(
     )
     run = _Run(builder=JournalBuilder(written, seed=seed), model=model or ShopModel(), dice=np.random.default_rng(seed))
     levels = [("warm", "warmup", users[0], 2, warmup_s)]
-    levels += [(f"level-{count}", "steady", count, ramp_s, hold_s) for count in users]
+    levels += [(f"level-{count}", "stress", count, ramp_s, hold_s) for count in users]
     spans = []
     for name, role, count, ramp, hold in levels:
         spans.append((count, ramp, *run.builder.stage(name, role, count, ramp_s=ramp, hold_s=hold)))
@@ -130,7 +130,7 @@ def _faults(
     slow = (second_s + hold_s // 6, second_s + hold_s // 6 + hold_s // 2)
     freeze = (third_s + hold_s // 6, third_s + hold_s // 6 + hold_s // 4)
     builder.fault(
-        "slow-db", "toxiproxy", "latency", "db", *slow, params={"latency": 200, "jitter": 20},
+        "slow-db", "toxiproxy", "latency", "db-link", *slow, params={"latency": 200, "jitter": 20},
         proof="a probe through the proxy took 203 ms more",
     )  # fmt: skip
     stopped = "process state is T (stopped)"

@@ -1,0 +1,139 @@
+"""Load against what it did: latency and errors of each level, and the bracket in which the target broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.evidence import Evidence
+from harness.reports import words
+from harness.reports.plots import scale, style
+from harness.reports.plots.latency import COLORS, latency_limits
+from harness.reports.plots.style import Page
+from harness.verdict import BreakingPoint, Verdict
+
+Floats = npt.NDArray[np.float64]
+
+_MARKS = {"p50": "o", "p95": "s", "p99": "^"}
+_MOST_TICKS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A level as it is drawn: latencies in microseconds, errors as a share; None where unknown."""
+
+    users: int
+    per_s: float
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    errors: float | None
+
+
+def rungs(verdict: Verdict, evidence: Evidence) -> list[Rung]:
+    """The levels of the breaking-point judge, or else every measured stage, in order of load."""
+    point = verdict.breaking_point
+    if point is not None and point.levels:
+        found = [
+            Rung(users=level.users, per_s=level.per_s, p50=level.p50_us, p95=level.p95_us, p99=level.p99_us,
+                 errors=level.errors)
+            for level in point.levels
+        ]  # fmt: skip
+    else:
+        found = [
+            Rung(users=window.users, per_s=window.total.per_s, p50=window.total.latency.p50_us,
+                 p95=window.total.latency.p95_us, p99=window.total.latency.p99_us, errors=window.total.errors)
+            for window in evidence.windows
+            if not window.fault and window.role != "warmup"
+        ]  # fmt: skip
+    return sorted(found, key=lambda rung: rung.users)
+
+
+def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
+    """Latency over errors, one place per level; the bracket of the break is shaded and named."""
+    found = rungs(verdict, evidence)
+    figure, (latency, errors) = style.paper(page, [2.9, 2.0])
+    if not found:
+        for axes in (latency, errors):
+            style.empty(axes, "no level was measured")
+        style.headed(latency, "The ladder", page)
+        latency.set_xticks([])
+        return figure
+    places = np.arange(len(found), dtype=np.float64)
+    _latency(latency, found, places, evidence, page)
+    _errors(errors, found, places, evidence, page)
+    _bracket((latency, errors), verdict.breaking_point, found)
+    every = -(-len(found) // (5 if page.narrow else _MOST_TICKS))
+    ticks = places[::every]
+    errors.set_xticks(ticks, [f"{rung.users:,}\n{words.count(rung.per_s)}/s" for rung in found[::every]])
+    errors.set_xlabel("users, and requests answered per second")
+    errors.set_xlim(-0.5, len(found) - 0.5)
+    return figure
+
+
+def _column(found: list[Rung], name: str) -> Floats:
+    values = [getattr(rung, name) for rung in found]
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _latency(axes: Axes, found: list[Rung], places: Floats, evidence: Evidence, page: Page) -> None:
+    columns = [_column(found, metric) for metric in _MARKS]
+    if not any(np.isfinite(column).any() for column in columns):
+        style.empty(axes, "no level has enough answers")
+        style.headed(axes, "Latency by level", page)
+        return
+    for (metric, mark), column in zip(_MARKS.items(), columns, strict=True):
+        axes.plot(places, column, color=COLORS[metric], marker=mark, markersize=6, label=metric.upper())
+    limits = latency_limits(evidence)
+    scale.latency(axes, columns, [limit.bound for limit in limits])
+    for metric, bound in dict.fromkeys((limit.metric, limit.bound) for limit in limits):
+        label = f"limit of {metric.upper()}: {words.duration_us(bound)}"
+        axes.axhline(bound, color=COLORS[metric], linestyle=(0, (4, 2)), linewidth=1.2, label=label)
+    style.headed(axes, "Latency by level", page)
+
+
+def _errors(axes: Axes, found: list[Rung], places: Floats, evidence: Evidence, page: Page) -> None:
+    column = _column(found, "errors")
+    if not np.isfinite(column).any():
+        style.empty(axes, "no request was answered")
+        style.headed(axes, "Errors by level", page)
+        return
+    bars = axes.bar(places, column, width=0.5, color=style.VERMILLION, label="failed of all answers")
+    axes.bar_label(
+        bars, [words.percent(share) if np.isfinite(share) else "" for share in column], fontsize=8, padding=2
+    )
+    bounds = dict.fromkeys(
+        limit.bound for limit in evidence.experiment.budget if limit.metric == "errors" and not limit.of
+    )
+    for bound in bounds:
+        axes.axhline(
+            bound, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.2, label=f"limit: {words.percent(bound)}"
+        )
+    near = [bound for bound in bounds if bound <= 0.2]
+    scale.shares(axes, "share of answers", max([float(np.nanmax(column)) * 1.05, *near]), ceiling=1.15)
+    style.headed(axes, "Errors by level", page)
+
+
+def _bracket(both: tuple[Axes, Axes], point: BreakingPoint | None, found: list[Rung]) -> None:
+    if point is None or point.first_bad is None:
+        return
+    users = [rung.users for rung in found]
+    bad = next((place for place, count in enumerate(users) if count >= point.first_bad), None)
+    if bad is None:
+        return
+    good = max((place for place, count in enumerate(users) if count <= (point.last_good or -1)), default=None)
+    low = -0.5 if good is None else float(good)
+    for axes in both:
+        axes.axvspan(low, bad, color=style.VERMILLION, alpha=0.12, linewidth=0, zorder=0)
+        axes.axvline(bad, color=style.VERMILLION, linewidth=1.2, zorder=1)
+    between = (
+        f"breaks between\n{point.last_good:,.0f} and {point.first_bad:,.0f}"
+        if good is not None
+        else (f"breaks at\n{point.first_bad:,.0f} or below")
+    )
+    both[0].text((low + bad) / 2, 0.97, between, transform=both[0].get_xaxis_transform(), ha="center", va="top",
+                 fontsize=8, color=style.INK)  # fmt: skip

@@ -1,0 +1,208 @@
+"""What all plots over time share: the clock axis, the strip of stages and faults above it, and honest lines.
+
+strip  | 100 |  500 users  |  1,000 users  |  5,000 users x |      <- holds, and one bar per fault between
+       |        == slow-db      == freeze-payment           |         its *confirmed* edges
+panel  |   the same spans, faintly, behind the data         |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+from harness.evidence import Evidence, StageSpan
+from harness.experiment import Limit
+from harness.reports.plots import style
+from harness.reports.plots.style import Page
+from harness.units import NS_PER_S
+from harness.verdict import Verdict
+
+Floats = npt.NDArray[np.float64]
+
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+_LANE_IN = 0.19
+_CHAR_IN = 0.068
+_MARGIN_IN = 0.95
+_MOST_LANES = 8
+_AXIS_IN = 0.45
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """A run's span and what happened in it, in seconds from the start of the first stage."""
+
+    evidence: Evidence
+    page: Page
+    end_s: float
+    broke_at: StageSpan | None
+
+    @property
+    def seconds(self) -> range:
+        """The whole seconds of the run clock that the plot covers."""
+        first = self.evidence.zero_ns // NS_PER_S
+        return range(first, first + max(1, int(np.ceil(self.end_s))))
+
+    @property
+    def middles(self) -> Floats:
+        """The x of each of `seconds`."""
+        return np.asarray(self.seconds) + 0.5 - self.evidence.zero_ns / NS_PER_S
+
+    def x(self, ns: int) -> float:
+        """The x of a time on the run clock."""
+        return (ns - self.evidence.zero_ns) / NS_PER_S
+
+
+def timeline(verdict: Verdict, evidence: Evidence, page: Page) -> Timeline:
+    """The timeline of a run; one second long when nothing happened."""
+    ends = [stage.end_ns for stage in evidence.stages] or [evidence.ended_ns]
+    point = verdict.breaking_point
+    broke = None
+    if point is not None and point.status == "broke_at":
+        bad = [level.stage for level in point.levels if level.users == point.first_bad]
+        broke = next((stage for stage in evidence.stages if stage.name in bad), None)
+    end_s = max(1.0, (max(ends) - evidence.zero_ns) / NS_PER_S)
+    return Timeline(evidence=evidence, page=page, end_s=end_s, broke_at=broke)
+
+
+def panels(line: Timeline, heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A figure with the strip on top and panels below it, the spans drawn behind them, the clock under the last."""
+    lanes = _lanes(line)
+    depth = 1 + max(lanes.values(), default=0)
+    strip_in = _LANE_IN * (depth + 1) + 0.1
+    figure, (strip, *rest) = style.paper(line.page, [strip_in, *heights_in[:-1], heights_in[-1] + _AXIS_IN])
+    _draw_strip(strip, line, lanes, depth)
+    for axes in rest:
+        _draw_spans(axes, line)
+    clock_axis(rest[-1], line)
+    return figure, rest
+
+
+def clock_axis(axes: Axes, line: Timeline) -> None:
+    """The x axis in minutes and seconds (hours when it is that long)."""
+    most = 5 if line.page.narrow else 12
+    step = next((step for step in _STEPS_S if line.end_s / step <= most), _STEPS_S[-1])
+    axes.set_xlim(0, line.end_s)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _clock(x)))
+    axes.set_xlabel(f"time since the first stage began ({'h:min:s' if line.end_s >= 3600 else 'min:s'})")
+
+
+def _clock(x: float) -> str:
+    whole = round(x)
+    hours = f"{whole // 3600}:{whole % 3600 // 60:02d}" if whole >= 3600 else f"{whole // 60}"
+    return f"{hours}:{whole % 60:02d}"
+
+
+def plot(
+    axes: Axes, line: Timeline, x: Floats, y: Floats, label: str, color: str, dash: object = "-", *, peak: bool = False
+) -> None:
+    """A line with gaps where there is no data; lone points between gaps are dots. `peak` keeps each bin's maximum."""
+    x, y = thin(x, y, line.page.points, peak=peak)
+    axes.plot(x, y, color=color, linestyle=dash, label=label)
+    known = np.isfinite(y)
+    before, after = np.append(False, known[:-1]), np.append(known[1:], False)
+    lone = known & ~before & ~after
+    if lone.any():
+        axes.plot(x[lone], y[lone], color=color, linestyle="none", marker=".", markersize=4)
+
+
+def thin(x: Floats, y: Floats, points: int, *, peak: bool) -> tuple[Floats, Floats]:
+    """At most `points` points: each bin's maximum (a spike must survive) or mean; a bin without data stays NaN."""
+    if len(x) <= points:
+        return x, y
+    width = -(-len(x) // points)
+    room = -(-len(x) // width) * width - len(x)
+    xs = np.append(x, np.full(room, np.nan)).reshape(-1, width)
+    ys = np.append(y, np.full(room, np.nan)).reshape(-1, width)
+    known = np.isfinite(ys)
+    if peak:
+        folded = np.where(known, ys, -np.inf).max(axis=1)
+    else:
+        folded = np.where(known, ys, 0.0).sum(axis=1) / np.maximum(1, known.sum(axis=1))
+    return np.nanmean(xs, axis=1), np.where(known.any(axis=1), folded, np.nan)
+
+
+def limit_line(axes: Axes, line: Timeline, limit: Limit, color: str, label: str) -> None:
+    """A limit, drawn only over the stages that it speaks of."""
+    names = {stage.name for stage in line.evidence.experiment.stages_in(limit.scope)}
+    spans = [stage for stage in line.evidence.stages if stage.name in names]
+    if spans:
+        axes.hlines(
+            [limit.bound] * len(spans), [line.x(stage.hold_ns) for stage in spans],
+            [line.x(stage.end_ns) for stage in spans],
+            colors=color, linestyles=(0, (4, 2)), linewidth=1.2, label=label, zorder=2.5,
+        )  # fmt: skip
+
+
+def _chars(line: Timeline, seconds: float) -> float:
+    """How many small characters fit into a span of the x axis."""
+    return seconds / line.end_s * (line.page.width_in - _MARGIN_IN) / _CHAR_IN
+
+
+def _fault_spans(line: Timeline) -> list[tuple[str, float, float]]:
+    spans = []
+    for fault in line.evidence.faults:
+        if fault.in_force_ns is not None:
+            over = line.end_s if fault.over_ns is None else line.x(fault.over_ns)
+            spans.append((fault.name, line.x(fault.in_force_ns), min(over, line.end_s)))
+    return spans
+
+
+def _lanes(line: Timeline) -> dict[int, int]:
+    """Fault index -> lane (from 1): the highest lane in which bar and name touch no other."""
+    free: list[float] = []
+    lanes: dict[int, int] = {}
+    per_char = line.end_s * _CHAR_IN / (line.page.width_in - _MARGIN_IN)
+    for index, (name, start, end) in enumerate(_fault_spans(line)):
+        needed = (len(style.name(name)) + 2) * per_char
+        left = end + needed > line.end_s
+        low, high = (start - needed, end) if left else (start, end + needed)
+        lane = next((at for at, until in enumerate(free) if until <= low), len(free))
+        if lane == len(free) and lane < _MOST_LANES:
+            free.append(high)
+        lane = min(lane, _MOST_LANES - 1)
+        free[lane] = max(free[lane], high)
+        lanes[index] = lane + 1
+    return lanes
+
+
+def _draw_strip(axes: Axes, line: Timeline, lanes: dict[int, int], depth: int) -> None:
+    axes.set_ylim(depth, 0)
+    axes.axis("off")
+    for stage in line.evidence.stages:
+        start, end = line.x(stage.hold_ns), line.x(stage.end_ns)
+        broke = stage is line.broke_at
+        axes.barh(0.45, end - start, left=start, height=0.8, color=style.VERMILLION if broke else style.FAINT)
+        axes.text((start + end) / 2, 0.45, _stage_label(line, stage, end - start), ha="center", va="center_baseline",
+                  fontsize=8, color=style.PAPER if broke else style.INK, clip_on=True)  # fmt: skip
+    for index, (name, start, end) in enumerate(_fault_spans(line)):
+        middle = lanes[index] + 0.5
+        axes.barh(middle, end - start, left=start, height=0.42, color=style.ORANGE)
+        label = style.name(name)
+        left = _chars(line, line.end_s - end) < len(label) + 1
+        axes.text(start if left else end, middle, f"{label} " if left else f" {label}", ha="right" if left else "left",
+                  va="center_baseline", fontsize=8, clip_on=True)  # fmt: skip
+
+
+def _stage_label(line: Timeline, stage: StageSpan, seconds: float) -> str:
+    users = f"{stage.users:,}"
+    mark = " users: broke" if stage is line.broke_at else " users"
+    for label in (f"{users}{mark}", f"{users} users", users):
+        if len(label) + 1 <= _chars(line, seconds):
+            return label
+    return ""
+
+
+def _draw_spans(axes: Axes, line: Timeline) -> None:
+    for stage in line.evidence.stages:
+        axes.axvspan(line.x(stage.hold_ns), line.x(stage.end_ns), color=style.BAND, linewidth=0, zorder=0)
+    for _, start, end in _fault_spans(line):
+        axes.axvspan(start, end, color=style.ORANGE, alpha=0.22, linewidth=0, zorder=0.5)
+    if line.broke_at is not None:
+        axes.axvline(line.x(line.broke_at.hold_ns), color=style.VERMILLION, linewidth=1.2, zorder=1)

@@ -1,0 +1,83 @@
+"""Quantities as a reader wants them: 1,234, 410 ms, 2.1 s, 0.42 %, and the size of a miss."""
+
+from __future__ import annotations
+
+from harness.units import NS_PER_S
+
+NO_VALUE = "\N{EN DASH}"
+
+
+def duration_us(us: float | None) -> str:
+    """A latency: 850 µs, 12.5 ms, 1.25 s, 2 min 05 s."""
+    if us is None:
+        return NO_VALUE
+    for unit, scale in (("µs", 1.0), ("ms", 1e3), ("s", 1e6)):
+        scaled = us / scale
+        if float(f"{scaled:.3g}") < (60 if unit == "s" else 1000):
+            return f"{_figures(scaled)} {unit}"
+    return clock(us * 1000)
+
+
+def clock(ns: float) -> str:
+    """A span on a run's scale: 45 s, 2 min 05 s, 1 h 10 min."""
+    whole = round(ns / NS_PER_S)
+    if abs(whole) < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60:02d} s" if whole % 60 else "")
+    return f"{whole // 3600} h" + (f" {whole % 3600 // 60:02d} min" if whole % 3600 // 60 else "")
+
+
+def percent(share: float | None) -> str:
+    """A share with as many digits as carry meaning: 0.42 %, 12.3 %, 100 %."""
+    return NO_VALUE if share is None else f"{_figures(share * 100)} %"
+
+
+def count(number: float | None) -> str:
+    """A number with thousands separators; fractions keep three significant digits."""
+    if number is None:
+        return NO_VALUE
+    return f"{number:,.0f}" if abs(number) >= 100 or number == int(number) else _figures(number)
+
+
+def size(number: float) -> str:
+    """Bytes in powers of ten: 512 B, 64 MB, 1.2 GB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(number) >= scale:
+            return f"{_figures(number / scale)} {unit}"
+    return f"{number:.0f} B"
+
+
+def value(number: float | None, unit: str) -> str:
+    """A finding's value in its unit (us, share, bytes, per_s, number, users); an unknown unit is printed as it is."""
+    if number is None:
+        return NO_VALUE
+    if unit == "us":
+        return duration_us(number)
+    if unit == "share":
+        return percent(number)
+    if unit == "bytes":
+        return size(number)
+    if unit in {"number", ""}:
+        return count(number)
+    return f"{count(number)}{'/s' if unit == 'per_s' else f' {unit}'}"
+
+
+def interval(bounds: tuple[float, float] | None, unit: str) -> str:
+    """An interval in its unit: 390 ms to 431 ms."""
+    return NO_VALUE if bounds is None else f"{value(bounds[0], unit)} to {value(bounds[1], unit)}"
+
+
+def miss(observed: float | None, limit: float | None) -> str:
+    """How far a value lies from its limit, relative to it: +320 %, -12 %; empty when there is nothing to compare."""
+    if observed is None or limit is None or limit == 0:
+        return ""
+    share = (observed - limit) / abs(limit)
+    if abs(share) >= 10:
+        return f"{observed / limit:,.0f} times"
+    return f"{share * 100:+.0f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def _figures(number: float) -> str:
+    text = f"{number:.3g}"
+    return f"{number:,.0f}" if "e" in text and abs(number) >= 1 else text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -402,7 +402,7 @@ def test_down_drops_and_refuses(server: Server, link: Link) -> None:
     assert exchange(link.connect()) > 0
 
 
-GENTLE: Mapping[str, dict[str, int]] = {
+GENTLE: dict[str, dict[str, int]] = {
     "latency": {"latency": 250},
     "bandwidth": {"rate": 1},
     "slow_close": {"delay": 250},
@@ -419,7 +419,7 @@ def test_removal_restores_a_held_connection(link: Link, kind: str, stream: Strea
     assert quickest(connection) < 0.2
 
 
-HARSH: Mapping[str, dict[str, int]] = {
+HARSH: dict[str, dict[str, int]] = {
     "timeout": {"timeout": 0},
     "reset_peer": {"timeout": 0},
     "limit_data": {"bytes": 0},

@@ -16,7 +16,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:{}".format(self.listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.received = 0
         self.ended_at: list[float] = []  # monotonic seconds at which connections ended from the other side
         self.resets = 0

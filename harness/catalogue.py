@@ -7,134 +7,17 @@ further kinds to `loader.load(extra_kinds=...)`.
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from harness.errors import EnvironmentBroke
 from harness.experiment import Scalar
-from harness.units import NS_PER_MS, NS_PER_US, duration_ns, percent_share, size_bytes
-
-Unit = Literal["duration", "size", "rate", "share", "number", "word"]
+from harness.parameter import Param
+from harness.units import NS_PER_MS, NS_PER_US
 
 # The keys of a fault in YAML that are the same for every kind; no parameter may be called like them.
 COMMON_KEYS = ("name", "on", "during", "after", "for")
 _KEY_OF_DRIVER = {"toxiproxy": "toxic"}
-_LONGEST_WRITTEN = 40
-_MOST = 2**53
-_WRITTEN_SECOND = "/s"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Param:
-    """A parameter of a kind. `scale` is what one of the driver's units is: ns of a duration, bytes of a size or rate.
-
-    A parameter that is not required has its default as a person would write it.
-    """
-
-    name: str
-    unit: Unit
-    doc: str
-    required: bool = False
-    default: str | int | float = ""
-    choices: tuple[str, ...] = ()
-    scale: int = 1
-    minimum: float = 0
-    maximum: float = _MOST
-
-    def read(self, written: object) -> Scalar:
-        """The value in the driver's units. Raises ValueError with what was expected and got."""
-        if isinstance(written, str) and len(written) > _LONGEST_WRITTEN:
-            raise ValueError(f"expected {self.expected()}, got a text of {len(written)} characters")
-        if self.unit == "word":
-            return self._word(written)
-        if self.unit == "share":
-            return self._bounded(_share(written), written)
-        if self.unit == "number":
-            return self._bounded(_number(written), written)
-        base = duration_ns(written) if self.unit == "duration" else self._bytes(written)
-        whole, rest = divmod(base, self.scale)
-        if rest:
-            raise ValueError(f"expected {self.expected()}, got {written!r}, which is no whole number of them")
-        return int(self._bounded(whole, written))
-
-    def expected(self) -> str:
-        """What may be written, in words: 'a duration in whole milliseconds such as 200ms'."""
-        if self.unit == "duration":
-            return f"a duration in whole {_SCALE_WORDS[self.scale]} such as {_SCALE_EXAMPLES[self.scale]}"
-        if self.unit == "rate":
-            return "a rate in whole KB/s such as 100KB/s"
-        if self.unit == "word" and self.choices:
-            return f"one of {', '.join(self.choices)}"
-        return _EXPECTED[self.unit]
-
-    def _word(self, written: object) -> str:
-        if not isinstance(written, str) or (not written and self.required):
-            raise ValueError(f"expected {self.expected()}, got {written!r}")
-        if not self.choices:
-            return written
-        word = written.upper().removeprefix("SIG") if self.name == "signal" else written
-        if word not in self.choices:
-            raise ValueError(f"expected {self.expected()}, got {written!r}{did_you_mean(word, self.choices)}")
-        return word
-
-    def _bytes(self, written: object) -> int:
-        if self.unit == "size":
-            return size_bytes(written)
-        if not isinstance(written, str) or not written.endswith(_WRITTEN_SECOND):
-            raise ValueError(f"expected {self.expected()}, got {written!r}")
-        return size_bytes(written.removesuffix(_WRITTEN_SECOND).strip())
-
-    def _bounded(self, value: float, written: object) -> float:
-        if not self.minimum <= value <= self.maximum:
-            low, high = f"at least {self.minimum:g}", f"at most {self.maximum:g}"
-            word = low if value < self.minimum else high
-            unit = f" {self._driver_unit()}" if self._driver_unit() else ""
-            raise ValueError(f"expected {word}{unit}, got {written!r}")
-        return value
-
-    def _driver_unit(self) -> str:
-        if self.unit == "duration":
-            return {NS_PER_MS: "ms", NS_PER_US: "us"}.get(self.scale, "ns")
-        return {"size": "bytes", "rate": "KB/s"}.get(self.unit, "")
-
-    def schema(self) -> dict[str, object]:
-        """The JSON Schema of what may be written."""
-        about: dict[str, object] = {"description": self.doc}
-        if not self.required and self.default != "":
-            about["default"] = self.default
-        if self.unit == "word" and self.name == "signal":
-            about["type"] = "string"
-            about["enum"] = [*self.choices, *(f"SIG{word}" for word in self.choices)]
-        elif self.choices:
-            about["enum"] = list(self.choices)
-        else:
-            about.update(_SCHEMAS[self.unit])
-        if self.unit == "number":
-            about["minimum"] = self.minimum
-        return about
-
-
-_SCALE_WORDS = {NS_PER_MS: "milliseconds", NS_PER_US: "microseconds"}
-_SCALE_EXAMPLES = {NS_PER_MS: "200ms", NS_PER_US: "500us"}
-_EXPECTED = {
-    "size": "a size such as 64MB or 512KiB",
-    "share": "a share from 0 to 1 or a percentage such as 30%",
-    "number": "a number such as 0.5",
-    "word": "a word",
-}
-_SCHEMAS: Mapping[str, Mapping[str, object]] = {
-    "duration": {"type": "string", "pattern": r"^(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"},
-    "size": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]$"},
-    "rate": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]\s*/s$"},
-    "share": {
-        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]
-    },
-    "number": {"type": "number"},
-    "word": {"type": "string"},
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +52,6 @@ class Kind:
         return frozenset(f"{knob}/{each}" if each else knob for each in streams)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'; did you mean latency?' when something known is near, else nothing."""
-    near = difflib.get_close_matches(word[:_LONGEST_WRITTEN], list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def index(kinds: Iterable[Kind]) -> dict[tuple[str, str], Kind]:
     """Kinds by (key in YAML, name). Raises EnvironmentBroke when two drivers claim one name: a plug-in is wrong."""
     found: dict[tuple[str, str], Kind] = {}
@@ -184,7 +61,7 @@ def index(kinds: Iterable[Kind]) -> dict[tuple[str, str], Kind]:
         taken = {param.name for param in kind.params} & {*COMMON_KEYS, kind.key}
         if taken:
             raise EnvironmentBroke(
-                f"fault kind {kind.key}: {kind.name} has a parameter called {min(taken)}, which every fault has already",
+                f"fault kind {kind.key}: {kind.name} has a parameter {min(taken)}, which every fault has",
                 hint="rename the parameter in the plug-in",
             )
         found[kind.key, kind.name] = kind
@@ -194,20 +71,6 @@ def index(kinds: Iterable[Kind]) -> dict[tuple[str, str], Kind]:
 def find(driver: str, name: str, kinds: Iterable[Kind] = ()) -> Kind | None:
     """The kind of a loaded fault, among ours and `kinds`."""
     return next((kind for kind in (*KINDS, *kinds) if (kind.driver, kind.name) == (driver, name)), None)
-
-
-def _number(written: object) -> float:
-    if isinstance(written, bool) or not isinstance(written, int | float) or not math.isfinite(written):
-        raise ValueError(f"expected {_EXPECTED['number']}, got {written!r}")
-    return float(written)
-
-
-def _share(written: object) -> float:
-    if isinstance(written, str):
-        return percent_share(written)
-    if isinstance(written, bool) or not isinstance(written, int | float) or not math.isfinite(written):
-        raise ValueError(f"expected {_EXPECTED['share']}, got {written!r}")
-    return float(written)
 
 
 STREAM = Param(

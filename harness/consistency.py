@@ -10,9 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 
-from harness.catalogue import did_you_mean
 from harness.experiment import (
     MEASURED_ROLES,
     ROLES,
@@ -29,7 +28,7 @@ from harness.experiment import (
     TrafficSpec,
 )
 from harness.limits import CONTAINER_METRICS, PROBE_METRICS, PROCESS_METRICS, REQUEST_METRICS
-from harness.problems import Problems, shown
+from harness.problems import Problems, did_you_mean, shown
 from harness.sections import Placed, WrittenFault
 from harness.units import format_duration
 
@@ -123,22 +122,28 @@ def _addresses(draft: Draft, problems: Problems) -> None:
     if draft.traffic and links is not None and draft.traffic.target not in links:
         problems.add(("traffic", "target"), _no_such("service or proxy", draft.traffic.target, links))
     if isinstance(draft.stack, ProcessStack):
-        for service in draft.stack.services:
-            place = ("stack", "process", service.name)
-            _references(service.command, (*place, "command"), draft, problems, also=("port",))
-            for key, value in service.env.items():
-                _references(value, (*place, "env", key), draft, problems, also=("port",))
+        _process_addresses(draft.stack, draft, problems)
     if isinstance(draft.stack, ComposeStack):
-        for key, value in draft.stack.env.items():
-            _references(value, ("stack", "compose", "env", key), draft, problems)
-        for name in draft.stack.ready:
-            if draft.services is not None and name not in draft.services:
-                problems.add(("stack", "compose", "ready", name), _no_such("service", name, draft.services))
+        _compose_addresses(draft.stack, draft, problems)
 
 
-def _references(
-    text: str, path: tuple[str, ...], draft: Draft, problems: Problems, also: tuple[str, ...] = ()
-) -> None:
+def _process_addresses(stack: ProcessStack, draft: Draft, problems: Problems) -> None:
+    for service in stack.services:
+        place = ("stack", "process", service.name)
+        _references(service.command, (*place, "command"), draft, problems, also=("port",))
+        for key, value in service.env.items():
+            _references(value, (*place, "env", key), draft, problems, also=("port",))
+
+
+def _compose_addresses(stack: ComposeStack, draft: Draft, problems: Problems) -> None:
+    for key, value in stack.env.items():
+        _references(value, ("stack", "compose", "env", key), draft, problems)
+    for name in stack.ready:
+        if draft.services is not None and name not in draft.services:
+            problems.add(("stack", "compose", "ready", name), _no_such("service", name, draft.services))
+
+
+def _references(text: str, path: tuple[str, ...], draft: Draft, problems: Problems, also: tuple[str, ...] = ()) -> None:
     known = draft.links
     for name in _REFERENCE.findall(text):
         if known is not None and name not in known and name not in also:
@@ -198,9 +203,8 @@ def _length(placed: Placed[WrittenFault], stage: Stage, problems: Problems) -> i
     left_ns = stage.hold_ns - keys.after
     hold = format_duration(stage.hold_ns)
     if left_ns <= 0:
-        problems.add(
-            (*placed.path, "after"), f"expected less than {hold}, the hold of {stage.name}, got {format_duration(keys.after)}"
-        )
+        got = format_duration(keys.after)
+        problems.add((*placed.path, "after"), f"expected less than {hold}, the hold of {stage.name}, got {got}")
     elif keys.hold is not None and keys.hold > left_ns:
         problems.add(
             (*placed.path, "for"),
@@ -288,9 +292,8 @@ def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
     for name in limit.scope:
         if name not in scopes:
             problems.add(placed.path, _no_such("stage, role or fault", name, scopes))
-        elif name in ROLES and name not in draft.named["stages"]:
-            if draft.stages and all(stage.value.role != name for stage in draft.stages):
-                problems.add(placed.path, f"no stage has the role {name}, so the limit would never be looked at")
+        elif name not in {stage.value.role for stage in draft.stages} | draft.named["stages"] | draft.named["faults"]:
+            problems.add(placed.path, f"no stage has the role {name}, so the limit would never be looked at")
     if limit.metric in REQUEST_METRICS:
         return
     probes = [probe.value for probe in draft.probes]
@@ -319,10 +322,11 @@ def _undelivered(limit: Limit, probes: Iterable[ProbeSpec]) -> str:
     if limit.metric in PROBE_METRICS:
         kinds = [kind for kind, metrics in _DELIVER if limit.metric in metrics]
         offer = " or ".join(f"{{{kind}: {limit.of or 'NAME'}}}" for kind in kinds)
-        return f"no probe reads {limit.metric}{f' of {limit.of}' if limit.of else ''}; add probes: [{offer}]"
+        return f"no probe reads {limit.metric}{f' of {limit.of}' if limit.of else ''}; add {offer} to probes"
     known = (*REQUEST_METRICS, *PROBE_METRICS, *(series for probe in probes for series in probe.series))
     near = did_you_mean(limit.metric, known)
-    return f"unknown metric {shown(limit.metric)}{near} (known: {', '.join(dict.fromkeys(known))}, and series of a probe)"
+    listed = ", ".join(dict.fromkeys(known))
+    return f"unknown metric {shown(limit.metric)}{near} (known: {listed}, and what a prometheus probe lists in series)"
 
 
 _DELIVER = (("container", CONTAINER_METRICS), ("process", PROCESS_METRICS))
@@ -340,7 +344,7 @@ def _questions(draft: Draft, problems: Problems) -> None:
 
 def _levels(placed: Placed[Question], stages: tuple[Placed[Stage], ...], problems: Problems) -> None:
     levels = [stage.value.users for stage in stages if stage.value.role == "stress"]
-    if len(levels) < 2 or any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+    if len(levels) < 2 or any(low >= high for low, high in pairwise(levels)):
         got = ", ".join(map(str, levels)) or "none"
         problems.add(
             placed.path,
@@ -358,5 +362,5 @@ def _levels(placed: Placed[Question], stages: tuple[Placed[Stage], ...], problem
 
 def _no_such(what: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")  # noqa: PLR2004 - what fits a line
+    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"no {what} is called {name}{did_you_mean(name, names)} (there are: {listed or 'none'})"

@@ -12,9 +12,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
-from harness.catalogue import did_you_mean
 from harness.experiment import ROLES, Ready
-from harness.problems import Path, Problems, shown
+from harness.problems import Path, Problems, did_you_mean, shown
 from harness.units import NS_PER_S, duration_ns
 
 MAX_USERS = 10_000_000
@@ -67,7 +66,7 @@ def _matching(pattern: str, expected: str) -> Callable[[object], str]:
 
 
 def _duration(value: object) -> int:
-    if isinstance(value, str) and len(value) > 40:  # noqa: PLR2004 - more digits than any span that can be meant
+    if isinstance(value, str) and len(value) > 40:
         raise ValueError(f"expected a duration such as 30s, got a text of {len(value)} characters")
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"expected a duration such as 30s, got {value!r}")
@@ -289,7 +288,7 @@ def keys_of(shape: type[Shape]) -> tuple[str, ...]:
 
 def unknown_key(key: str, known: tuple[str, ...]) -> str:
     """The message for a key that nobody knows."""
-    return f"unknown key {shown(key)}{did_you_mean(key, known)} (known here: {', '.join(known)})"
+    return f"unknown key {shown(key)}{did_you_mean(key, known)} (known here: {', '.join(known) or 'none'})"
 
 
 def _explain(

@@ -21,8 +21,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
-from harness.catalogue import did_you_mean
 from harness.experiment import Limit
+from harness.problems import did_you_mean
 from harness.units import (
     NS_PER_US,
     duration_ns,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ from harness.consistency import Draft, check, resolve
 from harness.errors import BadInput, Problem
 from harness.experiment import (
     ComposeStack,
-    ExternalStack,
     Experiment,
+    ExternalStack,
+    Limit,
     ProcessStack,
     Question,
     Stack,
@@ -99,8 +99,8 @@ def _bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        problem = Problem(where=str(path), path="", message=f"cannot read the experiment: {why}", hint="give a YAML file")
+        why = f"cannot read the experiment: {error.strerror if isinstance(error, OSError) else error}"
+        problem = Problem(where=str(path), path="", message=why, hint="give the path of a YAML file")
         raise BadInput(problems=[problem]) from error
 
 
@@ -190,9 +190,7 @@ def _build(
     )
 
 
-def _draft(
-    tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: Mapping[tuple[str, str], Kind]
-) -> Draft:
+def _draft(tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: Mapping[tuple[str, str], Kind]) -> Draft:
     stack = _required(tree, "stack", problems) and read_stack(tree["stack"], ("stack",), problems)
     stages = _stages(tree, problems)
     faults = read_list(tree.get("faults", []), ("faults",), problems, fault_reader(kinds))
@@ -252,7 +250,7 @@ def _questions(tree: Mapping[str, Tree], problems: Problems) -> tuple[Placed[Que
     return read_list(tree["questions"], ("questions",), problems, read_question)
 
 
-def _default_budget() -> tuple[Placed[object], ...]:
+def _default_budget() -> tuple[Placed[Limit], ...]:
     return tuple(Placed(path=("budget",), value=parse_limit(text)) for text in DEFAULT_BUDGET)
 
 

@@ -102,13 +102,14 @@ def _substitute(value: Tree, environ: Mapping[str, str], path: Path, problems: P
         if match[0] == "$${":
             return "${"
         if name is None:
-            problems.add(path, f"expected ${{NAME}} or ${{NAME:-default}}, got ${{{malformed}}}", hint="write $${ for a plain ${")
+            message = f"expected ${{NAME}} or ${{NAME:-default}}, got ${{{malformed}}}"
+            problems.add(path, message, hint="write $${ for a plain ${")
             return ""
         found = environ.get(name) or default
         if found is None:
-            problems.add(path, f"the environment variable {name} is not set", hint=f"set it, or write ${{{name}:-default}}")
+            hint = f"set it, or write ${{{name}:-default}}"
+            problems.add(path, f"the environment variable {name} is not set", hint=hint)
             return ""
         return found
 
     return _VARIABLE.sub(replaced, value)
-

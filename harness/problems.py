@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.errors import BadInput, Problem
@@ -10,6 +11,7 @@ from harness.secrets import mask_text
 
 Path = tuple[str | int, ...]
 _LONGEST_SHOWN = 80
+_LONGEST_WORD = 40
 
 
 def path_text(path: Path) -> str:
@@ -32,6 +34,12 @@ def shown(value: object) -> str:
         return str(value).lower()
     text = mask_text(repr(value))
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'; did you mean latency?' when something known is near, else nothing."""
+    near = difflib.get_close_matches(word[:_LONGEST_WORD], list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @dataclass(slots=True, kw_only=True)

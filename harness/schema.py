@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from pydantic.json_schema import models_json_schema
 
 from harness import document as shapes
 from harness.catalogue import KINDS, Kind
+from harness.document import DURATION_PATTERN
 from harness.sections import BREAK_METRICS, PROBES, QUESTIONS
+from harness.units import format_duration
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 Json = dict[str, object]
@@ -44,7 +47,16 @@ def schema(extra_kinds: Iterable[Kind] = ()) -> Json:
 def _shape(shape: type[shapes.Shape]) -> Json:
     """A flat model as a schema that refers to nothing else and says nothing twice."""
     _, whole = models_json_schema([(shape, "validation")], by_alias=True)
-    return _plain(next(iter(whole["$defs"].values())))
+    found = _plain(whole["$defs"][shape.__name__])
+    for name, about in _properties(found).items():
+        default = next(field.default for key, field in shape.model_fields.items() if name in (key, field.alias))
+        if isinstance(default, str | int) and default != "":
+            about["default"] = _written(default) if about.get("pattern") == DURATION_PATTERN else default
+    return found
+
+
+def _written(span_ns: object) -> str:
+    return format_duration(span_ns) if isinstance(span_ns, int) and span_ns else "0s"
 
 
 def _plain(found: Mapping[str, object]) -> Json:
@@ -62,10 +74,8 @@ def _plain_value(value: object) -> object:
     return value
 
 
-def _properties(found: Json) -> Json:
-    properties = found["properties"]
-    assert isinstance(properties, dict)  # noqa: S101 - a model has properties
-    return properties
+def _properties(found: Json) -> dict[str, Json]:
+    return cast("dict[str, Json]", found["properties"])
 
 
 def _named(shape: type[shapes.Shape], about: str) -> Json:

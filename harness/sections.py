@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from harness import document as shapes
-from harness.catalogue import COMMON_KEYS, Kind, did_you_mean
+from harness.catalogue import COMMON_KEYS, Kind
 from harness.experiment import (
     ComposeStack,
     ExternalStack,
@@ -28,7 +28,7 @@ from harness.experiment import (
     TrafficSpec,
 )
 from harness.limits import REQUEST_METRICS, parse_limit
-from harness.problems import Path, Problems, shown
+from harness.problems import Path, Problems, did_you_mean, shown
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def read_list(
     if not isinstance(value, Sequence) or isinstance(value, str):
         problems.add(path, f"expected a list, got {shown(value)}")
         return ()
-    found = ((place, read(item, place, problems)) for place, item in (((*path, n), item) for n, item in enumerate(value)))
+    found = (((*path, number), read(item, (*path, number), problems)) for number, item in enumerate(value))
     return tuple(Placed(path=place, value=item) for place, item in found if item is not None)
 
 
@@ -128,19 +128,21 @@ def _service(name: str, value: object, path: Path, problems: Problems) -> Servic
 
 def _compose(value: object, path: Path, problems: Problems) -> ComposeStack | None:
     shape = shapes.read(shapes.ComposeShape, value, path, problems)
-    return shape and ComposeStack(file=shape.file, ready=dict(shape.ready), env=dict(shape.env))
+    return None if shape is None else ComposeStack(file=shape.file, ready=dict(shape.ready), env=dict(shape.env))
 
 
 def read_proxy(name: str, value: object, path: Path, problems: Problems) -> Proxy | None:
     """One named link."""
     shape = shapes.read(shapes.ProxyShape, value, path, problems)
-    return shape and Proxy(name=name, upstream=shape.upstream, listen=shape.listen)
+    return None if shape is None else Proxy(name=name, upstream=shape.upstream, listen=shape.listen)
 
 
 def read_traffic(value: object, path: Path, problems: Problems) -> TrafficSpec | None:
     """Whose users, and where they go."""
     shape = shapes.read(shapes.TrafficShape, value, path, problems)
-    return shape and TrafficSpec(
+    if shape is None:
+        return None
+    return TrafficSpec(
         scenario=shape.scenario,
         target=shape.target,
         timeout_ns=shape.timeout,
@@ -153,7 +155,9 @@ def read_traffic(value: object, path: Path, problems: Problems) -> TrafficSpec |
 def read_stage(value: object, path: Path, problems: Problems) -> Stage | None:
     """One stage."""
     shape = shapes.read(shapes.StageShape, value, path, problems)
-    return shape and Stage(name=shape.name, role=shape.role, users=shape.users, ramp_ns=shape.ramp, hold_ns=shape.hold)
+    if shape is None:
+        return None
+    return Stage(name=shape.name, role=shape.role, users=shape.users, ramp_ns=shape.ramp, hold_ns=shape.hold)
 
 
 def read_ladder(value: object, path: Path, problems: Problems) -> tuple[Placed[Stage], ...]:
@@ -186,7 +190,7 @@ def read_probe(value: object, path: Path, problems: Problems) -> ProbeSpec | Non
         return ProbeSpec(kind="prometheus", of=of, every_ns=shape.every, url=url, series=tuple(shape.series))
     if isinstance(shape, shapes.ContainerProbe):
         return ProbeSpec(kind="container", of=shape.container, every_ns=shape.every)
-    return shape and ProbeSpec(kind="process", of=shape.process, every_ns=shape.every)
+    return None if shape is None else ProbeSpec(kind="process", of=shape.process, every_ns=shape.every)
 
 
 def _metrics_url(written: str) -> str:
@@ -212,7 +216,8 @@ def read_limit(value: object, path: Path, problems: Problems) -> Limit | None:
 
 def read_question(value: object, path: Path, problems: Problems) -> Question | None:
     """`budget`, or `{breaking_point: {limits: ..., at_least: ...}}`; limits come back in their units."""
-    kind, params = value, {}
+    kind: object = value
+    params: object = {}
     if isinstance(value, Mapping) and len(value) == 1:
         ((kind, params),) = value.items()
         path = (*path, str(kind))
@@ -227,9 +232,7 @@ def read_question(value: object, path: Path, problems: Problems) -> Question | N
         return None
     for key in params:
         if key not in QUESTIONS[kind]:
-            known = QUESTIONS[kind]
-            message = shapes.unknown_key(str(key), known) if known else f"the question {kind} has no keys, got {shown(key)}"
-            problems.add((*path, str(key)), message)
+            problems.add((*path, str(key)), shapes.unknown_key(str(key), QUESTIONS[kind]))
     return Question(kind=kind, params=_breaking_point(params, path, problems) if kind == "breaking_point" else {})
 
 

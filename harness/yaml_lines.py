@@ -82,6 +82,10 @@ def _parse_text(text: str, *, where: str) -> Document:
         raise _bad(where, f"not valid YAML: {error}") from error
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 def _bad(where: str, message: str, *, hint: str = "") -> BadInput:
     return BadInput(problems=[Problem(where=where, path="", message=message, hint=hint)])
 
@@ -114,10 +118,10 @@ class _Builder:
             raise self._wrong(event, "not one whole YAML document")
 
     def _wrong(self, event: yaml.Event, message: str, *, hint: str = "") -> BadInput:
-        return _bad(f"{self.where}:{event.start_mark.line + 1}", message, hint=hint)
+        return _bad(f"{self.where}:{_line(event)}", message, hint=hint)
 
     def _value(self, event: yaml.Event, path: Path) -> Tree:
-        self.lines.setdefault(path, event.start_mark.line + 1)
+        self.lines.setdefault(path, _line(event))
         self._values += 1
         if self._values > MAX_VALUES:
             raise self._wrong(event, f"more than {MAX_VALUES} values (aliases count each time they are used)")
@@ -125,6 +129,8 @@ class _Builder:
             raise self._wrong(event, f"nested more than {MAX_DEPTH} deep")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
+        if not isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            raise self._wrong(event, "not one whole YAML document")
         if event.tag is not None and event.tag != "!":
             raise self._wrong(event, f"tags such as {event.tag} are not used here", hint="write the value plainly")
         value = self._content(event, path)
@@ -132,10 +138,10 @@ class _Builder:
             self._anchors[event.anchor] = (path, value)
         return value
 
-    def _content(self, event: yaml.Event, path: Path) -> Tree:
+    def _content(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: Path) -> Tree:
         if isinstance(event, yaml.SequenceStartEvent):
             return self._list(path)
-        if isinstance(event, yaml.MappingStartEvent):
+        if not isinstance(event, yaml.ScalarEvent):
             return self._mapping(path)
         if not event.implicit[0]:
             return str(event.value)
@@ -159,7 +165,7 @@ class _Builder:
             if key in entries:
                 first = self.lines[(*path, key)]
                 raise self._wrong(event, f"the key {key!r} stands twice (first on line {first})", hint="keep one")
-            self.lines[(*path, key)] = event.start_mark.line + 1
+            self.lines[(*path, key)] = _line(event)
             entries[key] = self._value(next(self.events), (*path, key))
         return entries
 

@@ -1,0 +1,148 @@
+"""The one reader of all channels: passes events on, finds out who died or fell silent, knows when all is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import selectors
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from harness.clock import Inbox
+from harness.errors import BadInput, EnvironmentBroke, HarnessError
+from harness.journal import Event, Generator, TrafficEnded, Trouble, WorkerLost, decode
+from harness.traffic.channel import control_of
+from harness.traffic.children import Child, how_ended, log_tail, send_signal
+
+SILENCE_S = 3.0
+_POLL_S = 0.2
+# A pause of our own this long says nothing about the workers: their rows lie unread.
+_OWN_PAUSE_S = 1.0
+
+
+class Listener:
+    """`over` is set once every worker has ended or is lost after `stopping`; `finished` ends the thread."""
+
+    def __init__(
+        self,
+        children: tuple[Child, ...],
+        inbox: Inbox[Event],
+        outcome: queue.SimpleQueue[HarnessError | None],
+        now: Callable[[], int],
+    ) -> None:
+        self._workers = {child.worker: child for child in children if child.worker >= 0}
+        self._children = children
+        self._inbox = inbox
+        self._outcome = outcome
+        self._now = now
+        self._ready = False
+        self._failed = False
+        self._heard: dict[int, float] = {}
+        self._in_flight: dict[int, int] = {}
+        self._ended: dict[int, int] = {}
+        self._lost: set[int] = set()
+        self.stopping = threading.Event()
+        self.over = threading.Event()
+        self.finished = threading.Event()
+
+    def run(self) -> None:
+        """Listen until told that all is finished."""
+        with selectors.DefaultSelector() as selector:
+            for child in self._children:
+                selector.register(child.channel.sock, selectors.EVENT_READ, child)
+            looked = time.monotonic()
+            while not self.finished.is_set():
+                for key, _ in selector.select(_POLL_S):
+                    child = key.data
+                    alive = child.channel.feed()
+                    for line in child.channel.drain():
+                        self._take(line)
+                    if not alive:
+                        selector.unregister(child.channel.sock)
+                        self._gone(child)
+                looked = self._judge_silence(looked)
+                self._finish_when_done()
+
+    def unanswered(self) -> int:
+        """Requests lost by workers that ended, and those last seen in flight of workers that did not."""
+        open_ = sum(count for worker, count in self._in_flight.items() if worker not in self._ended)
+        return sum(self._ended.values()) + open_
+
+    def _take(self, line: str) -> None:
+        record = control_of(line)
+        if record is None:
+            event = decode(line)
+            if isinstance(event, Generator):
+                self._heard[event.worker] = time.monotonic()
+                self._in_flight[event.worker] = event.in_flight
+            self._inbox.put(event)
+            return
+        if "port" in record:
+            for child in self._workers.values():
+                with contextlib.suppress(OSError):
+                    child.channel.send({"port": record["port"]})
+        elif "ready" in record:
+            self._ready = True
+            self._heard = dict.fromkeys(self._workers, time.monotonic())
+            self._outcome.put(None)
+        elif "failed" in record:
+            self._fail(_bad_scenario(record["failed"]))
+        elif "ended" in record:
+            self._ended[record["ended"]["worker"]] = record["ended"]["unanswered"]
+
+    def _gone(self, child: Child) -> None:
+        """A channel has closed: the process is dead, or as good as."""
+        if self.over.is_set() or child.worker in self._ended:
+            return
+        how = how_ended(child)
+        if not self._ready:
+            tail = log_tail(child)
+            self._fail(EnvironmentBroke(f"the traffic {child.name} {how} while starting", hint=f"{child.log}: {tail}"))
+        elif child.worker >= 0:
+            self._lose(child.worker, f"the worker process {how}")
+        else:
+            self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=f"the traffic master {how}"))
+            for worker in self._workers:
+                self._lose(worker, f"the traffic master {how}")
+
+    def _fail(self, error: HarnessError) -> None:
+        if not self._failed:  # every child may say the same of one scenario
+            self._failed = True
+            self._outcome.put(error)
+
+    def _lose(self, worker: int, why: str) -> None:
+        """Its share of the load is gone for good: killed, so that it cannot come back and load the target unrecorded."""
+        if worker in self._lost or worker in self._ended:
+            return
+        self._lost.add(worker)
+        send_signal(self._workers[worker], signal.SIGKILL)
+        self._inbox.put(WorkerLost(at_ns=self._now(), worker=worker, why=why))
+
+    def _judge_silence(self, looked: float) -> float:
+        now = time.monotonic()
+        if now - looked > _OWN_PAUSE_S:
+            self._heard = {worker: heard + now - looked for worker, heard in self._heard.items()}
+        if self._ready:
+            for worker, heard in self._heard.items():
+                if now - heard > SILENCE_S:
+                    self._lose(worker, f"no row for {SILENCE_S:.0f} s")
+        return now
+
+    def _finish_when_done(self) -> None:
+        done = self._lost | self._ended.keys()
+        if self.stopping.is_set() and not self.over.is_set() and done == self._workers.keys():
+            self._inbox.put(TrafficEnded(at_ns=self._now(), unanswered=self.unanswered()))
+            self.over.set()
+
+
+def _bad_scenario(failed: dict[str, str]) -> BadInput:
+    where = failed["where"]
+    path, colon, line = where.rpartition(":")
+    if not line.isdigit():
+        path, colon, line = where, "", ""
+    relative = os.path.relpath(path)
+    place = path if relative.startswith("..") else relative
+    return BadInput(f"{place}{colon}{line}: {failed['message']}", hint=failed["hint"])

@@ -1,0 +1,64 @@
+"""A traffic process: `python -m harness.traffic.locust_child FD`. Locust lives here and nowhere else.
+
+Importing Locust makes the whole process cooperative (gevent), so it is done after the watch on the harness has
+started in a thread of its own: a child whose harness is gone ends at once, even while a scenario's code is busy.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import socket
+import sys
+
+from harness.traffic.channel import Channel
+from harness.traffic.settings import ChildSettings, read_settings
+
+_start_native_thread = _thread.start_new_thread
+_NativePoll = select.poll
+ORPHANED = 70
+
+
+def main() -> None:
+    """Read the settings from the inherited channel and become master, worker or checker."""
+    descriptor = int(sys.argv[1])
+    channel = Channel(socket.socket(fileno=descriptor))
+    settings = read_settings(next(channel.records(), None))
+    _start_native_thread(_end_with_harness, (descriptor,))
+    _raise_file_limit()
+    _become(settings, channel)
+
+
+def _become(settings: ChildSettings, channel: Channel) -> None:
+    import locust  # noqa: PLC0415 - patches the process on import, see above
+
+    # The same descriptor behind a cooperative socket: reading must not stop the event loop.
+    channel.rebind(socket.socket(fileno=channel.sock.detach()))
+    if settings.role == "master":
+        from harness.traffic import locust_master as role  # noqa: PLC0415
+    elif settings.role == "worker":
+        from harness.traffic import locust_worker as role  # type: ignore[no-redef] # noqa: PLC0415
+    else:
+        from harness.traffic import locust_checker as role  # type: ignore[no-redef] # noqa: PLC0415
+    role.run(settings, channel, locust.events)
+
+
+def _end_with_harness(descriptor: int) -> None:
+    """Wait for the other end to close, then end this process without asking anyone."""
+    poll = _NativePoll()
+    poll.register(descriptor, select.POLLHUP | getattr(select, "POLLRDHUP", 0))
+    poll.poll()
+    os._exit(ORPHANED)
+
+
+def _raise_file_limit() -> None:
+    """Each user holds a connection: take all the open files that the system allows."""
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The users of one worker: started and stopped one by one at the instants when the line crosses them."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.event import Event as Signal
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+
+from harness.journal import Trouble
+from harness.traffic import Load
+from harness.traffic.locust_hooks import PACE
+from harness.traffic.locust_requests import Books
+from harness.traffic.locust_runners import SteadyWorker
+from harness.traffic.mix import ClassSequence, ClassWeight
+from harness.traffic.pacing import Ledger, Pace, phase_of
+from harness.traffic.ramp import crossing_ns, owned, share, wanted
+from harness.traffic.settings import ChildSettings
+
+# Making a user takes some 50 us: a burst yields to the event loop this often.
+_BURST = 10
+_MAX_TROUBLES = 20
+_LAST_GRACE_S = 1.0
+
+
+class Crowd:
+    """`users` are those of this worker in the order of their global index; the last one goes first."""
+
+    def __init__(
+        self, settings: ChildSettings, runner: SteadyWorker, ledger: Ledger, books: Books, now: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._ledger = ledger
+        self._books = books
+        self._now = now
+        self._classes = {found.__name__: found for found in runner.environment.user_classes}
+        self._sequence = ClassSequence(
+            tuple(
+                ClassWeight(name=name, weight=found.weight, fixed_count=found.fixed_count)
+                for name, found in self._classes.items()
+            )
+        )
+        self._load: Load | None = None
+        self._changed = Signal()
+        self._users: list[Any] = []
+        self._grown = False
+        self._told: set[str] = set()
+        self.troubles: list[Trouble] = []
+        runner.environment.events.user_error.add_listener(self._on_user_error)
+
+    @property
+    def size(self) -> int:
+        """How many users run here, those that are finishing their last task included."""
+        return len(self._runner.user_greenlets)
+
+    def set_load(self, load: Load) -> None:
+        """Follow this line from now on."""
+        self._load = load
+        self._changed.set()
+
+    def follow(self) -> None:
+        """Start and stop users as the line says; never returns."""
+        while True:
+            self._changed.clear()
+            load = self._load
+            wait_s = None if load is None else self._step(load)
+            if wait_s != 0:
+                self._changed.wait(wait_s)
+
+    def _step(self, load: Load) -> float | None:
+        """Bring the users to where the line is; returns how long (s) until it next crosses one of ours."""
+        worker, workers = self._settings.worker, self._settings.workers
+        target = share(wanted(load, self._now()), worker, workers)
+        for _ in range(_BURST):
+            if len(self._users) == target:
+                break
+            if len(self._users) < target:
+                self._start_next()
+            else:
+                self._dismiss_last()
+        else:
+            gevent.sleep(0)
+            return 0
+        final = share(load.users_to, worker, workers)
+        if target == final and self._now() >= load.at_ns + load.ramp_ns:
+            return None
+        position = target if final > target else target - 1
+        instant_ns = crossing_ns(load, owned(max(0, position), worker, workers))
+        return max(0.0005, (instant_ns - self._now()) / 1e9)
+
+    def _start_next(self) -> None:
+        index = owned(len(self._users), self._settings.worker, self._settings.workers)
+        name = self._sequence.name_of(index)
+        user = None
+        if name is None:
+            self._tell(f"fixed_count of the user classes allows only {self._sequence.limit} users")
+        else:
+            try:
+                user = self._make(name, index)
+            except Exception as error:  # noqa: BLE001 - the scenario's own __init__ may raise anything
+                self._tell(f"a user of {name} could not be made: {type(error).__name__}: {error}")
+        self._users.append(user)
+        self._grown = True
+
+    def _make(self, name: str, index: int) -> object:
+        user = self._classes[name](self._runner.environment)
+        pace = Pace(phase_of(index, self._settings.seed))
+        setattr(user, PACE, pace)
+        greenlet = user.start(self._runner.user_greenlets)
+        setattr(greenlet, PACE, pace)
+        self._runner.counts[name] += 1
+        greenlet.rawlink(lambda _: self._gone(name, pace))
+        return user
+
+    def _gone(self, name: str, pace: Pace) -> None:
+        self._runner.counts[name] -= 1
+        self._books.leave_iteration(pace)
+        self._ledger.stop(pace, self._now())
+
+    def _dismiss_last(self) -> None:
+        user = self._users.pop()
+        if user is not None:
+            self._dismiss(user)
+
+    def _dismiss(self, user: Any) -> None:
+        """As User.stop(), but without waiting for on_stop: a waiting user ends now, a busy one after its task."""
+        if user.greenlet.dead:
+            return
+        self._ledger.stop(getattr(user, PACE), self._now())
+        if user._state in (None, LOCUST_STATE_WAITING):
+            user.group.killone(user.greenlet, block=False)
+        elif user._state == LOCUST_STATE_RUNNING:
+            user._state = LOCUST_STATE_STOPPING
+
+    def dismiss(self) -> None:
+        """Ask all users to end: no new iterations, current tasks finish."""
+        for number, user in enumerate(self._users):
+            if user is not None:
+                self._dismiss(user)
+            if number % 100 == 99:
+                gevent.sleep(0)
+        self._users.clear()
+
+    def wait_gone(self, seconds: float) -> None:
+        """Wait up to `seconds` for every user to finish."""
+        self._runner.user_greenlets.join(timeout=seconds)
+
+    def end_rest(self) -> None:
+        """Kill who is still there; on_stop has a last second."""
+        self._runner.user_greenlets.kill(block=False)
+        self._runner.user_greenlets.join(timeout=_LAST_GRACE_S)
+
+    def settle_memory(self) -> None:
+        """After growth, take the new users out of the collector's sight: they stay, and walking them costs pauses."""
+        if self._grown:
+            self._grown = False
+            gc.collect(0)
+            gc.freeze()
+
+    def _on_user_error(self, user_instance: object, exception: BaseException, tb: Any) -> None:  # noqa: ARG002
+        frames = traceback.extract_tb(tb)
+        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        self._tell(f"the scenario raised {type(exception).__name__}: {exception}{place} (told once)", f"{place}{type(exception)}")
+
+    def _tell(self, message: str, key: str = "") -> None:
+        """Keep a trouble for the journal, once for each kind."""
+        if (key or message) not in self._told and len(self._told) < _MAX_TROUBLES:
+            self._told.add(key or message)
+            self.troubles.append(Trouble(at_ns=self._now(), source="scenario", message=message))

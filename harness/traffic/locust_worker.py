@@ -1,0 +1,153 @@
+"""A worker process: its share of the users, on the line, and a row of books each second."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.event import Event as Signal
+from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPED
+
+from harness.journal import Event, Trouble, encode
+from harness.traffic import Load
+from harness.traffic.channel import Channel
+from harness.traffic.locust_crowd import Crowd
+from harness.traffic.locust_hooks import install_pacing, install_socket_check, switch_off_statistics
+from harness.traffic.locust_master import BEGIN, BEGUN, ENDED, LOAD, READY, ROWS, STOP
+from harness.traffic.locust_requests import Books
+from harness.traffic.locust_rows import RowMaker
+from harness.traffic.locust_runners import SteadyWorker, leave_quitting_to_us
+from harness.traffic.locust_setup import load_scenario, make_environment, report_failure, uses_statistics
+from harness.traffic.pacing import Ledger
+from harness.traffic.recorder import Recorder
+from harness.traffic.scenario import ScenarioError
+from harness.traffic.settings import ChildSettings
+
+EXEMPLARS_PER_RUN = 100
+# Users are long-lived and many: collecting the young often and the old seldom keeps pauses under a few milliseconds.
+_GC_THRESHOLDS = (20_000, 20, 100)
+_LAST_WORDS_S = 0.2
+
+
+def run(settings: ChildSettings, channel: Channel, events: Any) -> None:
+    """Import the scenario, join the master, follow the line until told to stop."""
+
+    def now() -> int:
+        return time.monotonic_ns() - settings.origin_ns
+
+    recorder = Recorder(settings.worker, exemplars=-(-EXEMPLARS_PER_RUN // settings.workers))
+    ledger = Ledger()
+    books = Books(recorder, now, settings.timeout_ns)
+    install_socket_check()
+    install_pacing(ledger, now, books.leave_iteration)
+    try:
+        loaded = load_scenario(settings)
+        environment = make_environment(settings, loaded, events)
+    except ScenarioError as error:
+        report_failure(channel, error)
+        return
+    port = next((record["port"] for record in channel.records()), None)
+    if port is None:
+        return
+    runner = SteadyWorker(environment, port)
+    environment.runner = runner
+    runner.worker_index = settings.worker
+    if not uses_statistics(settings):
+        switch_off_statistics(events)
+    leave_quitting_to_us(events)
+    books.install(events)
+    events.init.fire(environment=environment, runner=runner, web_ui=None)
+    crowd = Crowd(settings, runner, ledger, books, now)
+    rows = RowMaker(settings.worker, recorder, ledger, crowd, now)
+    troubles = [] if not loaded.shapes else ["the scenario's LoadTestShape is ignored: the experiment's stages set the load"]
+    _Worker(settings, runner, crowd, rows, books, now).serve(troubles)
+
+
+class _Worker:
+    """Joins the runner's messages with the crowd and the rows."""
+
+    def __init__(
+        self, settings: ChildSettings, runner: SteadyWorker, crowd: Crowd, rows: RowMaker, books: Books, now: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._crowd = crowd
+        self._rows = rows
+        self._books = books
+        self._now = now
+        self._begin = Signal()
+        self._stop = Signal()
+        self._drain_ns = 0
+        runner.register_message(BEGIN, lambda environment, msg: self._begin.set())  # noqa: ARG005 - Locust's shape
+        runner.register_message(LOAD, self._on_load)
+        runner.register_message(STOP, self._on_stop)
+
+    def serve(self, troubles: list[str]) -> None:
+        """Wait for the master's word, fire test_start, then live by the line until the stop."""
+        events, environment = self._runner.environment.events, self._runner.environment
+        self._runner.send_message(READY, {"worker": self._settings.worker})
+        self._begin.wait()
+        events.test_start.fire(environment=environment)
+        self._runner.update_state(STATE_RUNNING)
+        self._runner.worker_state = STATE_RUNNING
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        self._runner.send_message(BEGUN, {"worker": self._settings.worker})
+        beating = gevent.spawn(self._rows.watch_loop)
+        reporting = gevent.spawn(self._report)
+        self._send([Trouble(at_ns=self._now(), source="scenario", message=text) for text in troubles])
+        following = gevent.spawn(self._crowd.follow)
+        self._stop.wait()
+        self._drain(following)
+        gevent.killall([beating, reporting], block=True)
+        self._end()
+
+    def _drain(self, following: gevent.Greenlet) -> None:
+        environment = self._runner.environment
+        environment.events.test_stopping.fire(environment=environment)
+        self._runner.update_state(STATE_CLEANUP)
+        following.kill(block=True)
+        self._crowd.dismiss()
+        self._crowd.wait_gone(self._drain_ns / 1e9)
+        self._unanswered = self._books.lose_all()
+        self._crowd.end_rest()
+        self._runner.update_state(STATE_STOPPED)
+        environment.events.test_stop.fire(environment=environment)
+
+    def _end(self) -> None:
+        """Last rows, the proof that no request went missing, and the news that this worker is done."""
+        self._unanswered += self._books.lose_all()  # requests of on_stop and test_stop listeners
+        lines = [encode(event) for event in self._rows.final()]
+        ended = {"worker": self._settings.worker, "unanswered": self._unanswered}
+        self._runner.send_message(ENDED, {"lines": lines, "ended": ended})
+        environment = self._runner.environment
+        environment.events.quitting.fire(environment=environment, reverse=True)
+        environment.events.quit.fire(exit_code=0)
+        gevent.sleep(_LAST_WORDS_S)  # the message leaves through zmq's own thread
+
+    def _report(self) -> None:
+        while True:
+            gevent.sleep(self._rows.next_report_s())
+            self._crowd.settle_memory()
+            self._send(self._rows.closed())
+
+    def _send(self, events: Any) -> None:
+        lines = []
+        for event in events:
+            lines.append(encode(event))
+            gevent.sleep(0)  # encoding fifty endpoints must not hold up the users
+        if lines:
+            self._runner.send_message(ROWS, {"lines": lines})
+
+    def _on_load(self, environment: Any, msg: Any) -> None:  # noqa: ARG002 - Locust's shape of a listener
+        self._crowd.set_load(Load(**msg.data))
+
+    def _on_stop(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self._drain_ns = msg.data["drain_ns"]
+        self._stop.set()
+
+

@@ -1,0 +1,38 @@
+"""What a traffic process is told when it starts: the first line of its channel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness.journal import Json
+
+Role = Literal["master", "worker", "check"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSettings:
+    """Everything a child needs to know. `origin_ns` is the run clock's zero on CLOCK_MONOTONIC, shared by the host."""
+
+    role: Role
+    scenario: str
+    address: str = ""
+    worker: int = 0
+    workers: int = 1
+    origin_ns: int = 0
+    seed: int = 0
+    timeout_ns: int = 0
+    tags: tuple[str, ...] = ()
+    exclude_tags: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """The record that `read_settings` turns back."""
+        return {"config": {**asdict(self), "tags": list(self.tags), "exclude_tags": list(self.exclude_tags)}}
+
+
+def read_settings(record: dict[str, Any] | None) -> ChildSettings:
+    """The settings in a channel's first record. Raises ValueError when the harness left before it said anything."""
+    if record is None:
+        raise ValueError("the harness closed the channel before the settings came")
+    config = record["config"]
+    return ChildSettings(**{**config, "tags": tuple(config["tags"]), "exclude_tags": tuple(config["exclude_tags"])})

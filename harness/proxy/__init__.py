@@ -5,7 +5,8 @@ same on either; the contract suite measures both through the proxy. Run it as `p
 
 The way of one request, and the file of each step:
 
-    client --> Link "upstream" --> stages (toxics) --> upstream     forward.py, link.py, toxics/
+    client --> Link "upstream" --> stages (toxics) --> upstream     forward.py, connection.py,
+                                                                    link.py, toxics/
     client <-- stages (toxics) <-- Link "downstream" <-- upstream
     control: http.py (HTTP/1.1) --> api.py (routes) --> book.py (the proxies)
 

@@ -7,7 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from harness.proxy.link import Connection, Link
+from harness.proxy.connection import Connection
+from harness.proxy.link import Link
 from harness.proxy.toxic import Toxic
 
 DIAL_S = 30.0

@@ -1,4 +1,7 @@
-"""The door to Docker Compose: the `docker compose` plugin (v2), else `docker-compose` (v1). Every call has a time limit."""
+"""The door to Docker Compose: the `docker compose` plugin (v2), else `docker-compose` (v1).
+
+Every call has a time limit.
+"""
 
 from __future__ import annotations
 

@@ -46,6 +46,15 @@ def started_at(pid: int) -> float | None:
         return None
 
 
+def is_still(pid: int, began: float | None) -> bool:
+    """Whether a pid, and so a process group of that number, still stands for what started at `began`.
+
+    True too when the process has gone but nobody else has its pid: its children may be left in the group, and as long
+    as they are, the kernel gives the number to nobody else.
+    """
+    return started_at(pid) in {began, None}
+
+
 def stopped(pid: int) -> bool:
     """Whether a process is stopped (state T). Raises NoSuchProcessError."""
     with _errors(pid):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from harness.clients.process import end_groups, started_at
+from harness.clients.process import end_groups, is_still, started_at
 
 ANNOUNCE = """
 import os, sys
@@ -29,12 +29,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # only the end of the harness ends us
     seen = {pid: started_at(pid) for pid in map(int, sys.stdin)}
-    end_groups(tuple(pid for pid, began in seen.items() if _still(pid, began)))
-
-
-def _still(pid: int, began: float | None) -> bool:
-    """A group is safe to signal unless its number now belongs to another process, as a recycled pid."""
-    return started_at(pid) in {began, None}
+    end_groups(tuple(pid for pid, began in seen.items() if is_still(pid, began)))
 
 
 if __name__ == "__main__":

@@ -62,26 +62,37 @@ class ComposeDriver:
         self._compose = compose or Compose(base_dir / spec.file, self.project, env)
         self._clock = clock or SystemClock()
         self._replicas: tuple[Replica, ...] = ()
+        self._started = False
 
     def up(self, announce: Announce) -> None:
         """Start all, announce what is published, wait until all are ready. Raises EnvironmentBroke with the logs."""
+        self._started = True
         try:
             self._compose.up()
             self._replicas = replicas(self._docker.containers({PROJECT_LABEL: self.project}))
             announce({r.service: r.address for r in reversed(self._replicas) if r.address})
             self._await_ready()
         except HarnessError as error:
-            words = "\n".join([str(error), *self._last_words()])
-            self.down()
+            words = "\n".join([str(error), *self._last_words(), *self._down_after_failure()])
             raise EnvironmentBroke(words, hint=error.hint) from error
         except BaseException:
-            self.down()
+            self._down_after_failure()
             raise
 
     def down(self) -> None:
         """Take the project down, volumes too."""
-        self._compose.down()
+        if self._started:
+            self._compose.down()
+        self._started = False
         self._replicas = ()
+
+    def _down_after_failure(self) -> Sequence[str]:
+        """Take down what came up; that this failed too is said beside the first error, not instead of it."""
+        try:
+            self.down()
+        except HarnessError as error:
+            return [f"and it could not be taken down: {error}"]
+        return []
 
     def address(self, service: str) -> str:
         """host:port of the service's first published port. Raises KeyError when it publishes none."""
@@ -131,7 +142,7 @@ class ComposeDriver:
             limit = "" if final else f" within {within_ns / 1e9:g} s"
             raise EnvironmentBroke(
                 f"{replica.service} is not ready{limit}: {why}",
-                hint="the services' own words stand above; everything has been taken down",
+                hint="the services' own words stand above",
             )
 
     def _unready(self, replica: Replica, ready: Ready) -> str:

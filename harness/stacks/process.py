@@ -43,6 +43,7 @@ class _Place:
     log: Path
     reserved: socket.socket | None
     child: subprocess.Popen[bytes] | None = None
+    began: float | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -52,6 +53,12 @@ class _Place:
     def pid(self) -> int | None:
         """The pid while it runs; collects the process when it has ended."""
         return self.child.pid if self.child is not None and self.child.poll() is None else None
+
+    def groups(self) -> tuple[int, ...]:
+        """The process group, as long as its number is no other's: children may outlive the first process."""
+        if self.child is None or not process.is_still(self.child.pid, self.began):
+            return ()
+        return (self.child.pid,)
 
 
 class ProcessDriver:
@@ -97,8 +104,7 @@ class ProcessDriver:
         for place in self._places.values():
             if place.reserved is not None:
                 place.reserved.close()
-        pgids = tuple(place.child.pid for place in reversed(self._places.values()) if place.child is not None)
-        left = process.end_groups(pgids)
+        left = process.end_groups(tuple(g for place in reversed(self._places.values()) for g in place.groups()))
         for place in self._places.values():
             place.pid()
         self._places.clear()
@@ -128,8 +134,8 @@ class ProcessDriver:
         """End a service in order, within 5 s, else by SIGKILL; returns when its whole group has gone."""
         place = self._places[service]
         with place.lock:
-            if place.child is not None and process.end_groups((place.child.pid,)):
-                raise EnvironmentBroke(f"{service} (process group {place.child.pid}) outlives SIGKILL")
+            if left := process.end_groups(place.groups()):
+                raise EnvironmentBroke(f"{service} (process group {left[0]}) outlives SIGKILL")
             place.pid()
 
     def restart(self, service: str) -> None:
@@ -172,7 +178,9 @@ class ProcessDriver:
         if place.reserved is not None:
             place.reserved.close()
             place.reserved = None
+        process.end_groups(place.groups())  # children of a killed one would still hold the port
         place.child = self._announced(command, env, cwd, place.log)
+        place.began = process.started_at(place.child.pid)
 
     def _command(self, place: _Place) -> tuple[list[str], dict[str, str]]:
         addresses = {name: other.address for name, other in self._places.items()}

@@ -1,0 +1,108 @@
+"""What a container fault needs to know of a container, taken from the Engine's inspect document. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.clients.docker import Document
+from harness.experiment import Fault
+from harness.faults import Before, Felt
+from harness.journal import Json
+
+PROTECT_LABEL = "harness.protect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One look at a container. `id` with `started_at` is the identity of what runs in it.
+
+    `loose_ports` are published on whatever host port is free, which changes with each start and each reconnect.
+    """
+
+    id: str
+    name: str
+    started_at: str
+    pid: int
+    running: bool
+    paused: bool
+    exit_code: int
+    oom_killed: bool
+    protected: bool
+    auto_remove: bool
+    network_mode: str
+    loose_ports: tuple[str, ...]
+    limits: Mapping[str, int]
+    networks: Mapping[str, Mapping[str, Json]]
+
+    def same_start(self, before: Before) -> bool:
+        """Whether it is still the very start that `before` saw: not started again by anybody since."""
+        return self.started_at == before["started_at"]
+
+
+class Kind(Protocol):
+    """One kind of container fault. `now` is a fresh look at the container that `before` names by id."""
+
+    def check(self, now: Container, fault: Fault) -> None:
+        """Refuse, with BadInput, what cannot be done to this container."""
+
+    def before(self, now: Container, fault: Fault) -> Mapping[str, Json]:
+        """What healing needs beyond the identity."""
+
+    def inject(self, now: Container, fault: Fault, before: Before) -> None:
+        """Put it in force; return when read back."""
+
+    def heal(self, now: Container, fault: Fault, before: Before) -> None:
+        """Take it back if it is there and ours; return when read back."""
+
+    def felt(self, now: Container, fault: Fault, before: Before) -> Felt:
+        """Proof from the container as it is at the end of the fault, just before healing."""
+
+
+LIMITS = ("NanoCpus", "CpuQuota", "CpuPeriod", "Memory", "MemorySwap")
+
+
+def facts(document: Document) -> Container:
+    """The facts in an inspect document; fields that an Engine leaves out count as unset."""
+    state, host = document["State"], document["HostConfig"]
+    networks = (document.get("NetworkSettings") or {}).get("Networks") or {}
+    labels = document["Config"].get("Labels") or {}
+    return Container(
+        id=document["Id"],
+        name=document["Name"].lstrip("/"),
+        started_at=state["StartedAt"],
+        pid=state.get("Pid") or 0,
+        running=state["Running"] and not state.get("Restarting", False),
+        paused=state.get("Paused", False),
+        exit_code=state.get("ExitCode", 0),
+        oom_killed=state.get("OOMKilled", False),
+        protected=labels.get(PROTECT_LABEL, "").lower() == "true",
+        auto_remove=host.get("AutoRemove", False),
+        network_mode=host.get("NetworkMode", ""),
+        loose_ports=_loose_ports(host),
+        limits={name: host.get(name) or 0 for name in LIMITS},
+        networks={name: _endpoint(name, settings, document["Id"]) for name, settings in networks.items()},
+    )
+
+
+def _loose_ports(host: Document) -> tuple[str, ...]:
+    bindings = host.get("PortBindings") or {}
+    loose = [port for port, places in bindings.items() if any(p.get("HostPort") in {"", "0"} for p in places or ())]
+    return ("all exposed ports",) if host.get("PublishAllPorts") else tuple(sorted(loose))
+
+
+def _endpoint(name: str, settings: Document, container_id: str) -> Mapping[str, Json]:
+    """What must be given back when the container joins the network again, in the Engine's words.
+
+    The Engine adds the short id to the aliases by itself, and refuses aliases on the default network `bridge`. An
+    address that was given by the Engine stays the Engine's to give; one that was asked for is asked for again.
+    """
+    aliases = [alias for alias in settings.get("Aliases") or () if alias != container_id[:12]]
+    wanted = {
+        "Aliases": aliases if name != "bridge" else [],
+        "Links": list(settings.get("Links") or ()),
+        "IPAMConfig": {key: value for key, value in (settings.get("IPAMConfig") or {}).items() if value},
+        "DriverOpts": dict(settings.get("DriverOpts") or {}),
+    }
+    return {"NetworkID": settings["NetworkID"], **{key: value for key, value in wanted.items() if value}}

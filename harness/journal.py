@@ -267,6 +267,14 @@ class Writer:
         """A writer on a new file. Raises FileExistsError: a journal is never overwritten."""
         return cls(path.open("x", encoding="utf-8"))
 
+    @classmethod
+    def resume(cls, path: Path) -> Writer:
+        """A writer at the end of a journal that was cut off; a half-written last line is removed."""
+        with path.open("rb+") as file:
+            whole = file.read().rpartition(b"\n")[0]
+            file.truncate(len(whole) + 1 if whole else 0)
+        return cls(path.open("a", encoding="utf-8"))
+
     def append(self, event: Event, *, sync: bool = False) -> None:
         """Write one event. Raises OSError when the disk is full: the run must then heal and stop."""
         self._file.write(encode(event) + "\n")

@@ -1,0 +1,191 @@
+"""The commands. Each turns words into calls and the outcome into an exit code; no logic lives here.
+
+Heavy things (Locust, Docker, numpy, matplotlib) are imported by the command that needs them, when it needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from harness.errors import EXIT_MEANINGS, BadInput, ExitCode, HarnessError
+from harness.version import VERSION
+
+RESULTS = "results"
+EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()) + "."
+
+
+def explain(error: BaseException) -> ExitCode:
+    """Tell the user what is wrong and what to do, on stderr; the exit code to leave with."""
+    match error:
+        case click.exceptions.Exit():
+            return ExitCode(error.exit_code) if error.exit_code in set(ExitCode) else ExitCode.BROKEN
+        case click.exceptions.Abort():
+            return ExitCode.INTERRUPTED
+        case click.ClickException():
+            error.show()
+            return ExitCode.BAD_INPUT
+        case BadInput(problems=problems) if problems:
+            click.echo("\n".join(f"error: {problem}" for problem in problems), err=True)
+            if error.hint:
+                click.echo(f"hint: {error.hint}", err=True)
+            return error.exit_code
+        case HarnessError():
+            click.echo(f"error: {error}", err=True)
+            if error.hint:
+                click.echo(f"hint: {error.hint}", err=True)
+            return error.exit_code
+        case OSError():
+            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+            return ExitCode.BROKEN
+        case _:
+            click.echo(f"error: a defect of the harness: {type(error).__name__}: {error}", err=True)
+            click.echo("hint: please report it with these lines:", err=True)
+            click.echo("".join(traceback.format_exception(error)[-3:]), err=True)
+            return ExitCode.BROKEN
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="harness")
+def cli() -> None:
+    """Load and chaos testing with verdicts you can stake a release on: pass, fail or inconclusive."""
+
+
+OVERRIDES = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value, e.g. stages[0].users=50."
+)
+SEED = click.option("--seed", type=int, help="Seed of everything random; the file's otherwise.")
+OUTPUT = click.option(
+    "--output", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True, help="Folder of results."
+)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@OVERRIDES
+@SEED
+@OUTPUT
+@click.option("--quiet", is_flag=True, help="No progress; only the summary.")
+@click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the summary; no progress.")
+@click.option("--no-plots", is_flag=True, help="Leave out the plots (faster).")
+def run(
+    file: Path, overrides: tuple[str, ...], seed: int | None, output: Path, quiet: bool, as_json: bool, no_plots: bool
+) -> ExitCode:
+    """Run the experiment in FILE and give a verdict."""
+    from harness.conduct import conduct
+
+    return conduct(
+        file, overrides=overrides, seed=seed, output=output, quiet=quiet, as_json=as_json, plots=not no_plots
+    )
+
+
+@cli.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
+@OVERRIDES
+@SEED
+def check(files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None) -> ExitCode:
+    """Validate experiments and print their timelines; nothing is touched."""
+    from harness.loader import load
+    from harness.plan import plan
+    from harness.timeline import timeline
+
+    problems = []
+    for file in files:
+        try:
+            experiment = load(file, overrides=overrides, seed=seed)
+        except BadInput as error:
+            problems.append(error)
+        else:
+            click.echo(timeline(experiment, plan(experiment)))
+    if problems:
+        raise BadInput(problems=[problem for error in problems for problem in error.problems])
+    return ExitCode.PASS
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@OUTPUT
+@click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the summary.")
+def judge(run: str, output: Path, as_json: bool) -> ExitCode:
+    """Judge a finished RUN again, from its journal alone; its verdict.json is written anew."""
+    from harness.conduct import rejudge
+
+    return rejudge(run, output=output, as_json=as_json, plots=False)
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@OUTPUT
+def report(run: str, output: Path) -> ExitCode:
+    """Write verdict, plots and reports of RUN again, from its journal alone."""
+    from harness.conduct import rejudge
+
+    return rejudge(run, output=output, as_json=False, plots=True)
+
+
+@cli.command("list")
+@OUTPUT
+@click.option("--faults", is_flag=True, help="List the fault kinds instead.")
+def list_runs(output: Path, faults: bool) -> ExitCode:
+    """List the runs in the results folder, oldest first."""
+    if faults:
+        from harness.catalogue import KINDS
+
+        for kind in KINDS:
+            click.echo(f"{kind.driver:10} {kind.name:12} {kind.felt}")
+        return ExitCode.PASS
+    from harness.result import outcome_of, runs
+
+    for folder in runs(output):
+        click.echo(f"{outcome_of(folder):13} {folder.path.parent.name:30} {folder.run}")
+    return ExitCode.PASS
+
+
+@cli.command()
+@click.argument("run", metavar="[RUN]", required=False)
+@OUTPUT
+@click.option("--dry-run", is_flag=True, help="Only say what would be healed.")
+def heal(run: str | None, output: Path, dry_run: bool) -> ExitCode:
+    """Take back the faults that a run left in force (default: every run below the results folder)."""
+    from harness.healing import heal_runs
+
+    return heal_runs(run, output=output, dry_run=dry_run, say=click.echo)
+
+
+@cli.command()
+@click.argument("address", metavar="URL")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where to write; default here.")
+@click.option("--name", default="first", show_default=True, help="Name of the experiment.")
+def init(address: str, folder: Path, name: str) -> ExitCode:
+    """Write a first experiment and scenario for the system at URL, and explain the next step."""
+    from harness.starter import write_first
+
+    for line in write_first(address, folder, name):
+        click.echo(line)
+    return ExitCode.PASS
+
+
+@cli.command()
+def doctor() -> ExitCode:
+    """Say what this machine has for the harness, and what to do about what it has not."""
+    from harness.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        click.echo(str(finding))
+    return ExitCode.BROKEN if any(finding.needed and not finding.well for finding in findings) else ExitCode.PASS
+
+
+@cli.command()
+def schema() -> ExitCode:
+    """Print the JSON Schema of experiment files, for editors."""
+    import json
+
+    from harness.loader import schema as make
+
+    json.dump(make(), sys.stdout, indent=2)
+    click.echo()
+    return ExitCode.PASS

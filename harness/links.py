@@ -1,0 +1,96 @@
+"""Links: the named proxies of an experiment, on a Toxiproxy server that we start or are given.
+
+Listen addresses are reserved first, so that a stack's services can be told where their neighbours are before anything
+runs; the proxies are created once the services' own addresses are known.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from shutil import which
+
+from harness.clients.toxiproxy import Toxiproxy
+from harness.clients.toxiproxy_server import ServerProcess, start_embedded, start_server
+from harness.errors import BadInput, EnvironmentBroke
+from harness.experiment import Proxy
+
+SERVER = "toxiproxy-server"
+
+
+class ToxiproxyLinks:
+    """The proxies of one run: `places` is where each listens, `addresses` where the services are, once known.
+
+    `kind` tells which server serves them: embedded or toxiproxy-server with its version, or an address.
+    """
+
+    def __init__(self, proxies: tuple[Proxy, ...], mode: str, seed: int) -> None:
+        self._proxies = proxies
+        self._server: ServerProcess | None = None
+        self._created: list[str] = []
+        self._seed = seed
+        self.addresses: dict[str, str] = {}
+        self.places = {proxy.name: _reserve(proxy) for proxy in proxies}
+        self.client: Toxiproxy | None = None
+        self.kind = "none"
+        if proxies:
+            self._connect(mode)
+
+    def _connect(self, mode: str) -> None:
+        if mode.startswith(("http://", "https://")):
+            self.kind = mode
+            self.client = Toxiproxy(mode)
+            self.client.version()
+            return
+        if mode == "server" and which(SERVER) is None:
+            raise EnvironmentBroke(
+                f"toxiproxy: server, but {SERVER} is not on PATH",
+                hint="install it, or write `toxiproxy: embedded` (needs nothing) or `auto`",
+            )
+        real = mode == "server" or (mode == "auto" and which(SERVER) is not None)
+        self._server = start_server(SERVER) if real else start_embedded(seed=self._seed)
+        self.kind = f"{self._server.kind} {self._server.version}"
+        self.client = Toxiproxy(self._server.address)
+
+    def open(self, addresses: Mapping[str, str]) -> None:
+        """Create every proxy in front of its upstream, which is a service or another proxy."""
+        self.addresses.update(addresses)
+        for proxy in self._proxies:
+            upstream = self.places.get(proxy.upstream) or addresses.get(proxy.upstream)
+            if upstream is None:
+                raise BadInput(f"proxies.{proxy.name}.upstream: no service or proxy is called {proxy.upstream!r}")
+            if self.client is not None:
+                self._created.append(proxy.name)
+                self.client.create_proxy(proxy.name, self.places[proxy.name], host_and_port(upstream))
+
+    def close(self) -> None:
+        """Remove our proxies; end the server when it is ours. Twice is fine."""
+        if self._server is not None:
+            self._server.stop()
+            self._server, self._created = None, []
+        while self._created and self.client is not None:
+            self.client.delete_proxy(self._created.pop())
+
+
+def _reserve(proxy: Proxy) -> str:
+    """host:port to listen on; a port is picked where none was given."""
+    host, _, port = proxy.listen.rpartition(":") if ":" in proxy.listen else (proxy.listen, "", "")
+    host = host or "127.0.0.1"
+    if port:
+        return f"{host}:{port}"
+    try:
+        with socket.create_server((host, 0)) as probe:
+            return f"{host}:{probe.getsockname()[1]}"
+    except OSError as error:
+        raise EnvironmentBroke(
+            f"proxies.{proxy.name}.listen: cannot listen on {host}: {error.strerror}",
+            hint="give an address of this machine, such as 127.0.0.1",
+        ) from error
+
+
+def host_and_port(address: str) -> str:
+    """host:port of an address that may be a URL."""
+    bare = address.split("://", 1)[-1].split("/", 1)[0]
+    if ":" in bare:
+        return bare
+    return f"{bare}:{443 if address.startswith('https://') else 80}"

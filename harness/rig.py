@@ -1,0 +1,160 @@
+"""Names in an experiment -> live drivers. The only list of everything that can be plugged in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BadInput, EnvironmentBroke
+from harness.experiment import (
+    ComposeStack,
+    Experiment,
+    ExternalStack,
+    ProbeSpec,
+    ProcessStack,
+)
+from harness.faults import FaultDriver
+from harness.faults.container import ContainerFaults
+from harness.faults.process import ProcessFaults
+from harness.faults.toxiproxy import ToxiproxyFaults
+from harness.links import ToxiproxyLinks
+from harness.loop import Watched
+from harness.probes import Probe
+from harness.probes.container import ContainerProbe
+from harness.probes.host import HostProbe
+from harness.probes.process import ProcessProbe
+from harness.probes.prometheus import PrometheusProbe
+from harness.run import World
+from harness.stacks import StackDriver
+from harness.stacks.addresses import fill
+from harness.stacks.compose import ComposeDriver
+from harness.stacks.external import ExternalDriver
+from harness.stacks.process import ProcessDriver
+from harness.traffic.locust import LocustTraffic
+from harness.units import NS_PER_S
+
+HOST_EVERY_NS = NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What a fault driver's factory may need."""
+
+    run: str
+    experiment: Experiment
+    stack: StackDriver
+    links: ToxiproxyLinks
+
+    def container(self, name: str) -> str:
+        """The container that a name means: a service of a compose stack, else the name itself."""
+        try:
+            handle = self.stack.handle(name)
+        except KeyError:
+            return name
+        return handle if isinstance(handle, str) else name
+
+    def proxy(self, name: str) -> str:
+        """The proxy that a name means: its own name, else the only proxy in front of that service."""
+        names = [proxy.name for proxy in self.experiment.proxies]
+        if name in names:
+            return name
+        in_front = [proxy.name for proxy in self.experiment.proxies if proxy.upstream == name]
+        if len(in_front) == 1:
+            return in_front[0]
+        raise BadInput(f"{name}: no proxy of that name, nor one in front of it", hint=f"proxies: {', '.join(names)}")
+
+
+def _toxiproxy(site: Site) -> FaultDriver:
+    if site.links.client is None:
+        raise BadInput("a toxic needs a proxy: the experiment has none", hint="name a link under `proxies:`")
+    return ToxiproxyFaults(site.links.client, run=site.run, proxy_of=site.proxy)
+
+
+def _container(site: Site) -> FaultDriver:
+    return ContainerFaults(site.container)
+
+
+def _process(site: Site) -> FaultDriver:
+    if not isinstance(site.stack, ProcessDriver):
+        raise BadInput("a process fault needs a process stack", hint="write the services under `stack: process:`")
+    return ProcessFaults(site.stack)
+
+
+FAULTS: Mapping[str, Callable[[Site], FaultDriver]] = {
+    "toxiproxy": _toxiproxy,
+    "container": _container,
+    "process": _process,
+}
+
+
+def _stack(experiment: Experiment, links: Mapping[str, str], log_dir: Path, run: str) -> StackDriver:
+    base_dir = Path(experiment.base_dir)
+    match experiment.stack:
+        case ExternalStack() as spec:
+            return ExternalDriver(spec, links=links, base_dir=base_dir, log_dir=log_dir, run=run)
+        case ProcessStack() as spec:
+            return ProcessDriver(spec, links=links, base_dir=base_dir, log_dir=log_dir, run=run)
+        case ComposeStack() as spec:
+            return ComposeDriver(spec, links=links, base_dir=base_dir, log_dir=log_dir, run=run)
+
+
+def build(experiment: Experiment, *, run: str, log_dir: Path, origin_ns: int) -> tuple[World, str]:
+    """The live drivers of a run, and which Toxiproxy serves it. Starts nothing but that server."""
+    links = ToxiproxyLinks(experiment.proxies, experiment.toxiproxy, experiment.seed)
+    stack = _stack(experiment, links.places, log_dir, run)
+    site = Site(run=run, experiment=experiment, stack=stack, links=links)
+    needed = dict.fromkeys(fault.driver for fault in experiment.faults)
+    traffic = LocustTraffic(
+        experiment.traffic,
+        origin_ns=origin_ns,
+        seed=experiment.seed,
+        base_dir=Path(experiment.base_dir),
+        log_dir=log_dir,
+    )
+    world = World(
+        stack=stack,
+        links=links,
+        traffic=traffic,
+        faults={name: FAULTS[name](site) for name in needed},
+        probes=lambda: _probes(experiment.probes, site),
+        target=lambda: _target(experiment, links, stack),
+        log_dir=log_dir,
+        drain_ns=experiment.traffic.timeout_ns + NS_PER_S,
+    )
+    return world, links.kind
+
+
+def _target(experiment: Experiment, links: ToxiproxyLinks, stack: StackDriver) -> str:
+    """The base URL that users are sent to."""
+    name = experiment.traffic.target
+    address = links.places.get(name) or (name if "://" in name else stack.address(name))
+    return address if "://" in address else f"http://{address}"
+
+
+def _probes(specs: tuple[ProbeSpec, ...], site: Site) -> tuple[Watched, ...]:
+    watched = [Watched(kind=spec.kind, of=spec.of, every_ns=spec.every_ns, probe=_probe(spec, site)) for spec in specs]
+    return (*watched, Watched(kind="host", of="host", every_ns=HOST_EVERY_NS, probe=HostProbe()))
+
+
+def _probe(spec: ProbeSpec, site: Site) -> Probe:
+    if spec.kind == "container":
+        return ContainerProbe(lambda: site.container(spec.of))
+    if spec.kind == "process":
+        return ProcessProbe(lambda: _pid(spec.of, site))
+    return PrometheusProbe(_page(spec.url, {**site.links.addresses, **site.links.places}), series=spec.series)
+
+
+def _page(url: str, places: Mapping[str, str]) -> str:
+    filled = fill(url, places, where="probes.prometheus")
+    head, _, rest = filled.partition("/")
+    if "://" not in filled and head in places:
+        filled = f"{places[head]}/{rest}"
+    return filled if "://" in filled else f"http://{filled}"
+
+
+def _pid(service: str, site: Site) -> int:
+    handle = site.stack.handle(service)
+    if not isinstance(handle, int):
+        raise EnvironmentBroke(f"{service} does not run")
+    return handle

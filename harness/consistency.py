@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
@@ -32,7 +32,8 @@ from harness.problems import Problems, did_you_mean, shown
 from harness.sections import Placed, WrittenFault
 from harness.units import format_duration
 
-_REFERENCE = re.compile(r"(?<![{$])\{([A-Za-z0-9][A-Za-z0-9_.-]*)\}(?!\})")
+_REFERENCE = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
+_OWN_WORDS = ("port", "python")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,24 +131,28 @@ def _addresses(draft: Draft, problems: Problems) -> None:
 def _process_addresses(stack: ProcessStack, draft: Draft, problems: Problems) -> None:
     for service in stack.services:
         place = ("stack", "process", service.name)
-        _references(service.command, (*place, "command"), draft, problems, also=("port",))
+        known = None if draft.links is None else {*draft.links, *_OWN_WORDS}
+        if service.name in _OWN_WORDS:
+            message = f"a service cannot be called {service.name}: {{{service.name}}} has a meaning of its own"
+            problems.add(place, message)
+        _references(service.command, (*place, "command"), known, problems)
         for key, value in service.env.items():
-            _references(value, (*place, "env", key), draft, problems, also=("port",))
+            _references(value, (*place, "env", key), known, problems)
 
 
 def _compose_addresses(stack: ComposeStack, draft: Draft, problems: Problems) -> None:
     for key, value in stack.env.items():
-        _references(value, ("stack", "compose", "env", key), draft, problems)
+        _references(value, ("stack", "compose", "env", key), draft.named["proxies"], problems)
     for name in stack.ready:
         if draft.services is not None and name not in draft.services:
             problems.add(("stack", "compose", "ready", name), _no_such("service", name, draft.services))
 
 
-def _references(text: str, path: tuple[str, ...], draft: Draft, problems: Problems, also: tuple[str, ...] = ()) -> None:
-    known = draft.links
+def _references(text: str, path: tuple[str, ...], known: Collection[str] | None, problems: Problems) -> None:
+    """Every {name} in a text must be known; that is also the only meaning that braces around a word can have."""
     for name in _REFERENCE.findall(text):
-        if known is not None and name not in known and name not in also:
-            problems.add(path, _no_such("service or proxy", name, {*known, *also}))
+        if known is not None and name not in known:
+            problems.add(path, _no_such("service or proxy", name, known))
 
 
 def _cycles(proxies: Mapping[str, Placed[Proxy]], problems: Problems) -> None:

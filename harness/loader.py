@@ -31,7 +31,7 @@ from harness.experiment import (
     TrafficSpec,
 )
 from harness.limits import parse_limit
-from harness.overrides import apply_overrides, hidden, substitute
+from harness.overrides import Environ, apply_overrides, substitute
 from harness.problems import Problems, shown
 from harness.schema import schema
 from harness.secrets import mask
@@ -72,8 +72,8 @@ def load(
     apply_overrides(tree, overrides, problems)
     if seed is not None:
         tree["seed"] = seed
-    effective = substitute(tree, os.environ, problems)
-    recorded = substitute(tree, hidden(os.environ), Problems(where=""))
+    effective = substitute(tree, Environ(variables=os.environ), problems)
+    recorded = substitute(tree, Environ(variables=os.environ, hide=True), Problems(where=""))
     files = _find_files(effective, path, problems)
     return _build(effective, recorded, files, problems, extra_kinds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.errors import BadInput, Problem
 from harness.problems import Path, Problems, path_text
@@ -58,6 +59,7 @@ def _set(document: dict[str, Tree], path: Path, value: Tree, problems: Problems)
                 at[part] = value
             elif at.get(part) is None:
                 at[part] = {}  # an unknown key is refused later, with its neighbours
+                problems.overridden[path[: depth + 1]] = problems.overridden[path]
             at = at[part]
         elif isinstance(at, list) and isinstance(part, int) and part < len(at):
             if last:
@@ -76,7 +78,21 @@ def _what_is(at: Tree) -> str:
     return ": it is no list and no mapping"
 
 
-def substitute(document: Mapping[str, Tree], environ: Mapping[str, str], problems: Problems) -> dict[str, Tree]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environ:
+    """Environment variables; with `hide`, those that are named like secrets read as ***: for what is recorded."""
+
+    variables: Mapping[str, str]
+    hide: bool = False
+
+    def get(self, name: str, default: str | None) -> str | None:
+        """The value; an unset or empty variable takes the default, when there is one."""
+        value = self.variables.get(name)
+        found = default if default is not None and not value else value
+        return MASK if self.hide and found is not None and is_secret_name(name) else found
+
+
+def substitute(document: Mapping[str, Tree], environ: Environ, problems: Problems) -> dict[str, Tree]:
     """The document with ${VAR} and ${VAR:-default} replaced in the sections that may differ between machines."""
     return {
         key: _substitute(value, environ, (key,), problems) if key in SUBSTITUTED else value
@@ -84,12 +100,7 @@ def substitute(document: Mapping[str, Tree], environ: Mapping[str, str], problem
     }
 
 
-def hidden(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the values of variables that are named like secrets masked: for what is recorded."""
-    return {name: MASK if is_secret_name(name) else value for name, value in environ.items()}
-
-
-def _substitute(value: Tree, environ: Mapping[str, str], path: Path, problems: Problems) -> Tree:
+def _substitute(value: Tree, environ: Environ, path: Path, problems: Problems) -> Tree:
     if isinstance(value, dict):
         return {key: _substitute(item, environ, (*path, key), problems) for key, item in value.items()}
     if isinstance(value, list):
@@ -105,7 +116,7 @@ def _substitute(value: Tree, environ: Mapping[str, str], path: Path, problems: P
             message = f"expected ${{NAME}} or ${{NAME:-default}}, got ${{{malformed}}}"
             problems.add(path, message, hint="write $${ for a plain ${")
             return ""
-        found = environ.get(name) or default
+        found = environ.get(name, default)
         if found is None:
             hint = f"set it, or write ${{{name}:-default}}"
             problems.add(path, f"the environment variable {name} is not set", hint=hint)

@@ -72,6 +72,6 @@ class Problems:
         return self.where
 
 
-def _file_order(problem: Problem) -> tuple[int, str]:
-    line = problem.where.rpartition(":")[2]
-    return (int(line) if line.isdecimal() else 0, "")
+def _file_order(problem: Problem) -> int:
+    line = "" if problem.where.startswith("--set") else problem.where.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0

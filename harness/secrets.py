@@ -14,12 +14,13 @@ _HEADER = re.compile(
     r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic|digest|token)\s+)?[^\s\"',;]+", re.IGNORECASE
 )
 _ASSIGNED = re.compile(
-    rf"((?:{_WORDS})[\w-]*[\"']?\s*(?:=|:(?=\s*[\"'])|:\s)\s*[\"']?)(?!\s)[^\s\"'&,;)}}<>]+", re.IGNORECASE
+    rf"((?:{_WORDS})[\w-]*[\"']?\s*(?:=|:(?=\s*[\"'])|:\s)\s*[\"']?)(?![\s\[{{<$])[^\s\"'&,;)}}<>]+", re.IGNORECASE
 )
 _FLAG = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)(?!-)[^\s\"']+", re.IGNORECASE)
 
+# A placeholder is no secret: `?token=[id]` in an endpoint, `password={db}` in a command.
 # Mappings whose keys are names of services, not of settings: a service called token-issuer is no secret.
-_NAMES = frozenset({"external", "process", "ready", "proxies", "limits"})
+_NAMES = frozenset({"external", "ready"})
 
 Tree = TypeVar("Tree")
 

@@ -35,6 +35,7 @@ T = TypeVar("T")
 # The defaults of a budget that is not written: what an API must hold.
 DEFAULT_BUDGET = ("p95 < 500ms", "p99 < 2s", "errors < 0.5%")
 DEFAULT_BREAK = {"errors": "1%", "p95": "500ms", "p99": "2s"}
+MAX_ENTRIES = 500
 STACKS = ("external", "process", "compose")
 PROBES: Mapping[str, type[shapes.ContainerProbe | shapes.ProcessProbe | shapes.PrometheusProbe]] = {
     "container": shapes.ContainerProbe,
@@ -70,6 +71,9 @@ def read_list(
     if not isinstance(value, Sequence) or isinstance(value, str):
         problems.add(path, f"expected a list, got {shown(value)}")
         return ()
+    if len(value) > MAX_ENTRIES:
+        problems.add(path, f"expected at most {MAX_ENTRIES} entries, got {len(value)}")
+        return ()
     found = (((*path, number), read(item, (*path, number), problems)) for number, item in enumerate(value))
     return tuple(Placed(path=place, value=item) for place, item in found if item is not None)
 
@@ -80,6 +84,9 @@ def read_named(
     """Every entry of a mapping from names that could be read."""
     if not isinstance(value, Mapping):
         problems.add(path, f"expected a mapping from names, got {shown(value)}")
+        return ()
+    if len(value) > MAX_ENTRIES:
+        problems.add(path, f"expected at most {MAX_ENTRIES} entries, got {len(value)}")
         return ()
     found: list[Placed[T]] = []
     for name, item in value.items():

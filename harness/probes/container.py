@@ -45,8 +45,8 @@ class Sample:
 class ContainerProbe:
     """Reads one container; `resolve` gives its id or name each time, for services that are recreated."""
 
-    def __init__(self, docker: Docker, resolve: Callable[[], str], *, clock: Clock | None = None) -> None:
-        self._docker = docker
+    def __init__(self, resolve: Callable[[], str], *, docker: Docker | None = None, clock: Clock | None = None) -> None:
+        self._docker = docker or Docker()
         self._resolve = resolve
         self._clock = clock or SystemClock()
         self._last: Sample | None = None

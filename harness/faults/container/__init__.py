@@ -23,8 +23,10 @@ from harness.faults.container.state import Kill, Pause, Restart, Stop
 class ContainerFaults:
     """The driver. `resolve` turns what a fault is `on` (a service, or any container) into a container id or name."""
 
-    def __init__(self, docker: Docker, resolve: Callable[[str], str], *, clock: Clock | None = None) -> None:
-        self._hands = hands = Hands(docker, clock)
+    def __init__(
+        self, resolve: Callable[[str], str], *, docker: Docker | None = None, clock: Clock | None = None
+    ) -> None:
+        self._hands = hands = Hands(docker or Docker(), clock)
         self._resolve = resolve
         self._kinds: Mapping[str, Kind] = {
             "kill": Kill(hands),

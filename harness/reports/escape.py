@@ -21,8 +21,10 @@ _TERMINAL = re.compile(
 # Cc control, Cf format (bidi overrides, zero-width), Cs lone surrogates, Co private use, Cn unassigned, line ends.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SPACE = re.compile(r"\s+")
-_MARKDOWN = {char: f"&#{ord(char)};" for char in "\\`*_{}[]()<>#+!|~&$@^=\"'"}
-_AUTOLINK = re.compile(r"://|www\.", re.IGNORECASE)
+_MARKDOWN = {char: f"\\{char}" for char in "\\`*_[]|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "$": "&#36;"}
+# Mentions, issue references and bare links are made from the *rendered* text, so only an unseen space breaks them.
+_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|://|www\.", re.IGNORECASE)
+_BLOCK = re.compile(r"^(?:[-+=#]|\d+(?=[.)](?:\s|$)))")
 
 
 def clean(text: object, limit: int = LINE_LIMIT) -> str:
@@ -46,10 +48,5 @@ def shorten(text: str, limit: int) -> str:
 def markdown(text: object, limit: int = LINE_LIMIT) -> str:
     """Text for any place in a Markdown line or table cell: no markup, link, mention, maths or HTML survives."""
     line = "".join(_MARKDOWN.get(char, char) for char in clean(text, limit))
-    line = _AUTOLINK.sub(lambda found: found[0].replace(":", "&#58;").replace(".", "&#46;"), line)
-    return re.sub(r"^(\d+)([.)])", r"\1&#46;", re.sub(r"^-", "&#45;", line))
-
-
-def xml(text: object, limit: int = 4 * LINE_LIMIT) -> str:
-    """Text for XML 1.0: `clean` already dropped what its Char production forbids."""
-    return clean(text, limit)
+    line = _REFERENCE.sub(lambda found: f"{found[0][0]}&#8203;{found[0][1:]}", line)
+    return _BLOCK.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", line)

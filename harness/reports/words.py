@@ -63,19 +63,30 @@ def value(number: float | None, unit: str) -> str:
     return f"{count(number)}{'/s' if unit == 'per_s' else f' {unit}'}"
 
 
-def interval(bounds: tuple[float, float] | None, unit: str) -> str:
-    """An interval in its unit: 390 ms to 431 ms."""
-    return NO_VALUE if bounds is None else f"{value(bounds[0], unit)} to {value(bounds[1], unit)}"
+def interval(bounds: tuple[float | None, float | None] | None, unit: str) -> str:
+    """An interval in its unit: 390-431 ms, from 390 ms, up to 431 ms; an open end bounds nothing."""
+    if bounds is None or bounds == (None, None):
+        return NO_VALUE
+    low, high = value(bounds[0], unit), value(bounds[1], unit)
+    if bounds[0] is None:
+        return f"up to {high}"
+    if bounds[1] is None:
+        return f"from {low}"
+    number, space, word = low.partition(" ")
+    same = word == high.partition(" ")[2] and "-" not in low
+    return f"{number if same and space else low}{NO_VALUE}{high}" if same else f"{low} to {high}"
 
 
 def miss(observed: float | None, limit: float | None) -> str:
-    """How far a value lies from its limit, relative to it: +320 %, -12 %; empty when there is nothing to compare."""
+    """How far a value lies from its limit: 312 % over, 12 % under, 76 times the limit; empty without a limit."""
     if observed is None or limit is None or limit == 0:
         return ""
     share = (observed - limit) / abs(limit)
-    if abs(share) >= 10:
-        return f"{observed / limit:,.0f} times"
-    return f"{share * 100:+.0f} %".replace("-", "\N{MINUS SIGN}")
+    if abs(share) < 0.005:
+        return "on the limit"
+    if share >= 9:
+        return f"{observed / limit:,.0f} times the limit"
+    return f"{abs(share) * 100:.0f} % {'over' if share > 0 else 'under'}"
 
 
 def _figures(number: float) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from harness.evidence import Evidence
 from harness.reports import words
 from harness.reports.plots import scale, style
-from harness.reports.plots.latency import COLORS, latency_limits
+from harness.reports.plots.latency import COLORS, color, latency_limits
 from harness.reports.plots.style import Page
 from harness.verdict import BreakingPoint, Verdict
 
@@ -56,7 +56,8 @@ def rungs(verdict: Verdict, evidence: Evidence) -> list[Rung]:
 def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     """Latency over errors, one place per level; the bracket of the break is shaded and named."""
     found = rungs(verdict, evidence)
-    figure, (latency, errors) = style.paper(page, [2.9, 2.0])
+    figure, (strip, latency, errors) = style.paper(page, [0.3, 2.9, 2.0])
+    strip.axis("off")
     if not found:
         for axes in (latency, errors):
             style.empty(axes, "no level was measured")
@@ -66,7 +67,7 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     places = np.arange(len(found), dtype=np.float64)
     _latency(latency, found, places, evidence, page)
     _errors(errors, found, places, evidence, page)
-    _bracket((latency, errors), verdict.breaking_point, found)
+    _bracket(strip, (latency, errors), verdict.breaking_point, found)
     every = -(-len(found) // (5 if page.narrow else _MOST_TICKS))
     ticks = places[::every]
     errors.set_xticks(ticks, [f"{rung.users:,}\n{words.count(rung.per_s)}/s" for rung in found[::every]])
@@ -92,7 +93,7 @@ def _latency(axes: Axes, found: list[Rung], places: Floats, evidence: Evidence, 
     scale.latency(axes, columns, [limit.bound for limit in limits])
     for metric, bound in dict.fromkeys((limit.metric, limit.bound) for limit in limits):
         label = f"limit of {metric.upper()}: {words.duration_us(bound)}"
-        axes.axhline(bound, color=COLORS[metric], linestyle=(0, (4, 2)), linewidth=1.2, label=label)
+        axes.axhline(bound, color=color(metric), linestyle=(0, (4, 2)), linewidth=1.2, label=label)
     style.headed(axes, "Latency by level", page)
 
 
@@ -118,7 +119,8 @@ def _errors(axes: Axes, found: list[Rung], places: Floats, evidence: Evidence, p
     style.headed(axes, "Errors by level", page)
 
 
-def _bracket(both: tuple[Axes, Axes], point: BreakingPoint | None, found: list[Rung]) -> None:
+def _bracket(strip: Axes, both: tuple[Axes, Axes], point: BreakingPoint | None, found: list[Rung]) -> None:
+    """Shade the levels between the last that held and the first that broke, and say so above the panels."""
     if point is None or point.first_bad is None:
         return
     users = [rung.users for rung in found]
@@ -130,10 +132,9 @@ def _bracket(both: tuple[Axes, Axes], point: BreakingPoint | None, found: list[R
     for axes in both:
         axes.axvspan(low, bad, color=style.VERMILLION, alpha=0.12, linewidth=0, zorder=0)
         axes.axvline(bad, color=style.VERMILLION, linewidth=1.2, zorder=1)
-    between = (
-        f"breaks between\n{point.last_good:,.0f} and {point.first_bad:,.0f}"
-        if good is not None
-        else (f"breaks at\n{point.first_bad:,.0f} or below")
-    )
-    both[0].text((low + bad) / 2, 0.97, between, transform=both[0].get_xaxis_transform(), ha="center", va="top",
-                 fontsize=8, color=style.INK)  # fmt: skip
+    strip.set_ylim(0, 1)
+    strip.barh(0.16, bad - low, left=low, height=0.28, color=style.VERMILLION)
+    below = f"{point.last_good:,.0f} and " if point.last_good else ""
+    label = f"breaks {'between ' + below if below else 'at or below '}{point.first_bad:,.0f} users"
+    # The label stands over the bracket's end and grows to the left: the first broken level is often the last one.
+    strip.text(bad, 0.42, label, ha="right" if bad > len(found) / 3 else "left", fontsize=9, fontweight="bold")

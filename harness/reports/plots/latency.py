@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from harness.evidence import Evidence
 from harness.experiment import Limit
+from harness.limits import PERCENTILES
 from harness.reports import words
 from harness.reports.plots import scale, style
 from harness.reports.plots.style import Page
@@ -20,7 +21,12 @@ _DASHES = {"p50": style.DASHES[0], "p95": style.DASHES[1], "p99": style.DASHES[0
 
 def latency_limits(evidence: Evidence) -> list[Limit]:
     """The limits on percentiles of all requests together."""
-    return [limit for limit in evidence.experiment.budget if limit.metric in SHARES and not limit.of]
+    return [limit for limit in evidence.experiment.budget if limit.metric in PERCENTILES and not limit.of]
+
+
+def color(metric: str) -> str:
+    """The colour of a percentile, on every plot the same."""
+    return COLORS.get(metric, style.INK)
 
 
 def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
@@ -41,7 +47,7 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     scale.latency(axes, found, [limit.bound for limit in limits])
     for limit in limits:
         label = f"limit of {limit.metric.upper()}: {words.duration_us(limit.bound)}"
-        limit_line(axes, line, limit, COLORS[limit.metric], label)
+        limit_line(axes, line, limit, color(limit.metric), label)
     bin_s = -(-len(seconds) // page.points)
     style.headed(axes, "Latency of each second" + (f", highest of every {bin_s} s" if bin_s > 1 else ""), page)
     return figure

@@ -21,8 +21,8 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     figure, (users, rate) = panels(line, [2.2, 2.4])
     there = _generator(line, lambda row: row.users)
     wanted_x, wanted = _wanted(line)
-    users.plot(wanted_x, wanted, color=style.INK, linestyle=style.DASHES[1], linewidth=1.2, label="wanted")
-    plot(users, line, line.middles, there, "there", style.BLUE)
+    plot(users, line, line.middles, there, "there", style.SKY, width=3.0)
+    users.plot(wanted_x, wanted, color=style.INK, linestyle=style.DASHES[1], linewidth=1.0, label="wanted")
     scale.counts(users, "users", float(max([*wanted, np.nanmax(there, initial=0.0)], default=0.0)))
     style.headed(users, "Users", page)
 
@@ -33,8 +33,8 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     if not finished.any() and not np.isfinite(due).any():
         style.empty(rate, "no request was made")
     else:
-        plot(rate, line, line.middles, due, "iterations due", style.INK, style.DASHES[1])
-        plot(rate, line, line.middles, begun, "iterations begun", style.BLUE)
+        plot(rate, line, line.middles, begun, "iterations begun", style.SKY, width=3.0)
+        plot(rate, line, line.middles, due, "iterations due", style.INK, style.DASHES[1], width=1.0)
         plot(rate, line, line.middles, finished - failed, "requests answered well", style.GREEN)
         tops = [float(np.nanmax(column, initial=0.0)) for column in (due, begun, finished)]
         scale.counts(rate, "per second", max(tops))
@@ -49,9 +49,9 @@ def _wanted(line: Timeline) -> tuple[list[float], list[float]]:
         ramp_ns = max(1, stage.hold_ns - stage.start_ns)
         reached_ns = min(stage.hold_ns, stage.end_ns)
         reached = before + (stage.users - before) * (reached_ns - stage.start_ns) / ramp_ns
+        top = reached if stage.hold_ns > stage.start_ns else float(stage.users)
         x += [line.x(stage.start_ns), line.x(reached_ns), line.x(stage.end_ns)]
-        y += [float(before), reached if stage.hold_ns > stage.start_ns else stage.users, 0.0]
-        y[-1] = y[-2]
+        y += [float(before), top, top]
         before = stage.users
     return x, y
 

@@ -10,8 +10,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from harness.evidence import Evidence, Window
 from harness.histogram import bucket_middle
+from harness.limits import PERCENTILES
 from harness.reports.plots import scale, style
-from harness.reports.plots.latency import SHARES, latency_limits
+from harness.reports.plots.latency import latency_limits
 from harness.reports.plots.style import Page
 from harness.verdict import Verdict
 
@@ -39,9 +40,11 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:  # noqa: A
             drawstyle="steps-pre", label=f"{style.name(window.stage, 20)} ({window.total.latency.n:,} answers)",
         )  # fmt: skip
     limits = latency_limits(evidence)
-    for metric, bound in dict.fromkeys((limit.metric, limit.bound) for limit in limits):
-        axes.plot([1 / (1 - SHARES[metric])], [bound], marker="X", markersize=8, color=style.INK, linestyle="none",
-                  markeredgecolor=style.PAPER, zorder=4, label=f"limit of {metric.upper()}")  # fmt: skip
+    marks = dict.fromkeys((1 / (1 - PERCENTILES[limit.metric]), limit.bound) for limit in limits)
+    if marks:
+        depths, bounds = zip(*marks, strict=True)
+        axes.plot(depths, bounds, marker="X", markersize=8, color=style.INK, linestyle="none",
+                  markeredgecolor=style.PAPER, zorder=4, label="limits of the budget")  # fmt: skip
     scale.latency(axes, [us for _, _, us in curves], [limit.bound for limit in limits])
     _depth_axis(axes, max(float(depth[-1]) for _, depth, _ in curves))
     style.headed(axes, "Latency distribution by stage", page)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from harness.evidence import Evidence, Series
 from harness.experiment import Limit
 from harness.journal import Generator
+from harness.limits import REQUEST_METRICS
 from harness.reports import words
 from harness.reports.plots import scale, style
 from harness.reports.plots.style import Page
@@ -22,7 +23,6 @@ GENERATOR = "load generator"
 _MOST_LINES = 10
 _MOST_EXTRA = 4
 _CAPACITIES = ("_size", "_max", "_limit")
-_REQUEST_METRICS = frozenset({"p50", "p90", "p95", "p99", "p99.9", "max", "mean", "errors", "rate"})
 
 
 def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
@@ -43,7 +43,7 @@ def _of(evidence: Evidence, metric: str) -> list[Series]:
 
 def _named(verdict: Verdict, evidence: Evidence) -> list[str]:
     """Metrics beside CPU and memory that a limit or the bottleneck speaks of, and that some probe saw."""
-    wanted = [limit.metric for limit in evidence.experiment.budget if limit.metric not in _REQUEST_METRICS]
+    wanted = [limit.metric for limit in evidence.experiment.budget if limit.metric not in REQUEST_METRICS]
     if verdict.breaking_point is not None and verdict.breaking_point.bottleneck is not None:
         wanted.insert(0, verdict.breaking_point.bottleneck.resource)
     seen = {series.metric for series in evidence.series} - {"cpu", "memory"}

@@ -141,11 +141,19 @@ def headed(axes: Axes, title: str, page: Page, handles: Sequence[Artist] | None 
     if not found:
         axes.set_title(title)
         return
-    room = 46 if page.narrow else 120
-    columns = max(1, min(len(labels), room // (max(map(len, labels)) + 7)))
+    columns = _columns([len(label) for label in labels], 50 if page.narrow else 138)
     rows = -(-len(labels) // columns)
     axes.set_title(title, pad=6 + 13 * rows)
     axes.legend(
         found, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.1,
         borderpad=0.2, columnspacing=1.6, labelspacing=0.25,
     )  # fmt: skip
+
+
+def _columns(lengths: Sequence[int], room: int) -> int:
+    """The most legend columns that fit into `room` characters, when a column is as wide as its longest label."""
+    for columns in range(len(lengths), 1, -1):
+        rows = -(-len(lengths) // columns)
+        if sum(max(lengths[at : at + rows]) + 8 for at in range(0, len(lengths), rows)) <= room:
+            return columns
+    return 1

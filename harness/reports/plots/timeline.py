@@ -100,11 +100,20 @@ def _clock(x: float) -> str:
 
 
 def plot(
-    axes: Axes, line: Timeline, x: Floats, y: Floats, label: str, color: str, dash: object = "-", *, peak: bool = False
+    axes: Axes,
+    line: Timeline,
+    x: Floats,
+    y: Floats,
+    label: str,
+    color: str,
+    dash: object = "-",
+    *,
+    peak: bool = False,
+    width: float = 1.5,
 ) -> None:
     """A line with gaps where there is no data; lone points between gaps are dots. `peak` keeps each bin's maximum."""
     x, y = thin(x, y, line.page.points, peak=peak)
-    axes.plot(x, y, color=color, linestyle=dash, label=label)
+    axes.plot(x, y, color=color, linestyle=dash, linewidth=width, label=label)
     known = np.isfinite(y)
     before, after = np.append(False, known[:-1]), np.append(known[1:], False)
     lone = known & ~before & ~after
@@ -131,11 +140,12 @@ def thin(x: Floats, y: Floats, points: int, *, peak: bool) -> tuple[Floats, Floa
 def limit_line(axes: Axes, line: Timeline, limit: Limit, color: str, label: str) -> None:
     """A limit, drawn only over the stages that it speaks of."""
     names = {stage.name for stage in line.evidence.experiment.stages_in(limit.scope)}
-    spans = [stage for stage in line.evidence.stages if stage.name in names]
+    spans = [(line.x(stage.hold_ns), line.x(stage.end_ns)) for stage in line.evidence.stages if stage.name in names]
+    spans += [(start, end) for name, start, end in _fault_spans(line) if name in limit.scope]
     if spans:
+        starts, ends = zip(*spans, strict=True)
         axes.hlines(
-            [limit.bound] * len(spans), [line.x(stage.hold_ns) for stage in spans],
-            [line.x(stage.end_ns) for stage in spans],
+            [limit.bound] * len(spans), starts, ends,
             colors=color, linestyles=(0, (4, 2)), linewidth=1.2, label=label, zorder=2.5,
         )  # fmt: skip
 
@@ -178,7 +188,8 @@ def _draw_strip(axes: Axes, line: Timeline, lanes: dict[int, int], depth: int) -
     for stage in line.evidence.stages:
         start, end = line.x(stage.hold_ns), line.x(stage.end_ns)
         broke = stage is line.broke_at
-        axes.barh(0.45, end - start, left=start, height=0.8, color=style.VERMILLION if broke else style.FAINT)
+        quiet = style.BAND if stage.role == "warmup" else style.FAINT
+        axes.barh(0.45, end - start, left=start, height=0.8, color=style.VERMILLION if broke else quiet)
         axes.text((start + end) / 2, 0.45, _stage_label(line, stage, end - start), ha="center", va="center_baseline",
                   fontsize=8, color=style.PAPER if broke else style.INK, clip_on=True)  # fmt: skip
     for index, (name, start, end) in enumerate(_fault_spans(line)):

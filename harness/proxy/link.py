@@ -188,12 +188,12 @@ class Link(asyncio.Protocol):
 
     def refresh(self) -> None:
         """Make the chain what the proxy's toxics ask for: called when one was added, changed or removed."""
-        if self.done or self.cut:
+        if self.done:
             return
         wanted = [t for t in self.connection.toxics_of(self.stream) if t.hits(self.connection.number)]
         for toxic in [t for t, _ in self.stages if t is not None and t not in wanted]:
             self.remove(toxic)
-        if self.cut or self.done:
+        if self.cut or self.done:  # the stream has ended: what lies beyond the cut drains, nothing is added
             return
         first = len(self.stages) - sum(t is not None for t, _ in self.stages)  # behind `Dialling`
         for index, toxic in enumerate(wanted, first):

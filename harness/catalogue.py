@@ -205,7 +205,7 @@ def _state(driver: str, name: str, *params: Param, felt: str, undo: str, leaves:
 
 
 def _stoppable(driver: str, thing: str) -> tuple[Kind, ...]:
-    starts = f"starts the {thing} again, and waits until it runs"
+    starts = f"starts the {thing} again"
     gone = f"the {thing} does not run"
     return (
         _state(driver, "kill", SIGNAL, felt=gone, undo=starts, leaves=_RESTARTS, new="is refused", held="is reset"),

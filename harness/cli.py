@@ -18,7 +18,7 @@ RESULTS = "results"
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()) + "."
 
 
-def explain(error: BaseException) -> ExitCode:
+def explain(error: BaseException) -> ExitCode:  # noqa: PLR0911 - one line per kind of error
     """Tell the user what is wrong and what to do, on stderr; the exit code to leave with."""
     match error:
         case click.exceptions.Exit():

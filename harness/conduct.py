@@ -72,7 +72,7 @@ def conduct(
     with _signals(inbox), view or _nothing():
         ending = run(timeline, header, world, loop)
     journal.writer.close()
-    return _conclude(folder, ending, journal.entered, as_json=as_json, plots=plots)
+    return _conclude(folder, ending, loop, entered=journal.entered, as_json=as_json, plots=plots)
 
 
 def _header(experiment: Experiment, timeline: Plan, folder: RunFolder, wall: str, toxiproxy: str) -> RunStarted:
@@ -110,7 +110,7 @@ def _what(action: object) -> str:
     return f"{getattr(action, 'users_from', '')} -> {getattr(action, 'users_to', '')}".strip(" ->")
 
 
-def _conclude(folder: RunFolder, ending: Ending, entered: bool, *, as_json: bool, plots: bool) -> ExitCode:
+def _conclude(folder: RunFolder, ending: Ending, loop: Loop, *, entered: bool, as_json: bool, plots: bool) -> ExitCode:
     """Judge what there is; then say what broke, if something did. A dirty target outranks everything."""
     code = judged(folder, as_json=as_json, plots=plots) if entered else ExitCode.BROKEN
     if ending.dirty:
@@ -118,7 +118,9 @@ def _conclude(folder: RunFolder, ending: Ending, entered: bool, *, as_json: bool
             "the target is not as it was found:\n  " + "\n  ".join(ending.dirty),
             hint=f"type: harness heal {folder.path}",
         )
-    if code is ExitCode.INTERRUPTED or ending.error is None:
+    if loop.stopped is not None and loop.stopped[0] == "signal":
+        return ExitCode.INTERRUPTED
+    if ending.error is None:
         return code
     if isinstance(ending.error, HarnessError):
         raise ending.error

@@ -7,14 +7,14 @@ P95 < 500 ms  <=>  the share over 500 ms is below 5 %. The interval printed for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
 
 from harness import intervals
-from harness.cells import DUE, Cells, Floats, percentile
+from harness.cells import DUE, Cells, Floats, Ints, percentile
 from harness.evidence import Evidence, Series, Window
 from harness.experiment import Limit
 from harness.intervals import Estimate
@@ -23,6 +23,9 @@ from harness.verdict import Outcome
 
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 MIN_SECONDS = intervals.BATCHES[-1]
+LONGEST_ADVICE_S = 24 * 3600
+# What a fault leaves behind (queues, reconnects) is given this long to drain before a second counts as undisturbed.
+SETTLE_S = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,13 @@ class Sight:
     cells: Cells
     without: Set[int] = frozenset()
     endpoint: str = ""
+    strata_of: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def strata(self) -> Ints:
+        """By kept second: 0 undisturbed, 1 a fault was in force, 2 its wake."""
+        kept = (second for second in self.window.seconds if second not in self.without)
+        return np.array([self.strata_of.get(second, 0) for second in kept], dtype=np.int64)
 
     @property
     def keep(self) -> np.typing.NDArray[np.bool_]:
@@ -60,10 +70,27 @@ class Sight:
         return self.kept(self.cells.by_second(self.cells.finished, self.window.seconds, self.endpoint))
 
 
-def sight(evidence: Evidence, window: Window, endpoint: str = "", without: Set[int] = frozenset()) -> Sight:
-    """A window's part of the evidence, ready to decide limits on."""
+def disturbances(evidence: Evidence) -> dict[int, int]:
+    """Seconds of the run clock that faults make different: 1 while one is in force, 2 in its wake (SETTLE_S)."""
+    found: dict[int, int] = {}
+    for fault in evidence.faults:
+        if fault.asked_ns is not None:
+            over = (fault.over_ns if fault.over_ns is not None else evidence.ended_ns) // NS_PER_S
+            for second in range(over + 1, over + 1 + SETTLE_S):
+                found.setdefault(second, 2)
+            found.update(dict.fromkeys(range(fault.asked_ns // NS_PER_S, over + 1), 1))
+    return found
+
+
+def sight(evidence: Evidence, window: Window, endpoint: str = "", *, undisturbed: bool = False) -> Sight:
+    """A window's part of the evidence, ready to decide limits on; `undisturbed`: without the seconds of faults."""
+    strata = disturbances(evidence)
     return Sight(
-        window=window, cells=evidence.cells.span(window.first, window.last), without=without, endpoint=endpoint
+        window=window,
+        cells=evidence.cells.span(window.first, window.last),
+        without=frozenset(strata) if undisturbed else frozenset(),
+        endpoint=endpoint,
+        strata_of=strata,
     )
 
 
@@ -104,8 +131,8 @@ def _percentile(limit: Limit, seen: Sight) -> Decision:
     share = PERCENTILES[limit.metric]
     finished = seen.finished
     slow = seen.kept(seen.cells.over(limit.bound, seen.window.seconds, seen.endpoint))
-    estimate = intervals.ratio(slow, finished, floor=1 - share)
-    counts = _kept_counts(seen)
+    estimate = intervals.ratio(slow, finished, floor=1 - share, strata=seen.strata)
+    counts = kept_counts(seen)
     observed = percentile(counts, share)
     if estimate is None:
         return Decision(outcome=Outcome.INCONCLUSIVE, observed=observed, because=_too_short(len(finished)))
@@ -127,10 +154,12 @@ def _percentile(limit: Limit, seen: Sight) -> Decision:
         ),
         estimate,
         1 - share,
+        len(finished),
     )
 
 
-def _kept_counts(seen: Sight) -> Floats:
+def kept_counts(seen: Sight) -> Floats:
+    """Merged counts by bucket, from the due time, of the seconds that count."""
     counts = seen.cells.counts(DUE, seen.endpoint)
     for second in seen.without:
         if second in seen.window.seconds:
@@ -147,7 +176,7 @@ def _by_share(estimate: Estimate, bound: float) -> Outcome:
 def _errors(limit: Limit, seen: Sight) -> Decision:
     finished = seen.finished
     failed = seen.kept(seen.cells.by_second(seen.cells.failed.sum(axis=1), seen.window.seconds, seen.endpoint))
-    estimate = intervals.errors(failed, finished)
+    estimate = intervals.errors(failed, finished, seen.strata)
     if estimate is None:
         return Decision(outcome=Outcome.INCONCLUSIVE, because=_too_short(len(finished)))
     decision = Decision(
@@ -157,12 +186,12 @@ def _errors(limit: Limit, seen: Sight) -> Decision:
         because=f"{int(failed.sum()):,} of {estimate.n:,} requests failed",
         chance=intervals.chance_above(estimate, limit.bound),
     )
-    return _reasoned(decision, estimate, limit.bound)
+    return _reasoned(decision, estimate, limit.bound, len(seen.finished))
 
 
 def _rate(limit: Limit, seen: Sight) -> Decision:
     finished = seen.finished
-    estimate = intervals.ratio(finished, np.ones(len(finished)))
+    estimate = intervals.ratio(finished, np.ones(len(finished)), strata=seen.strata)
     if estimate is None:
         return Decision(outcome=Outcome.INCONCLUSIVE, because=_too_short(len(finished)))
     decision = Decision(
@@ -171,12 +200,12 @@ def _rate(limit: Limit, seen: Sight) -> Decision:
         interval=(estimate.low, estimate.high),
         because=f"{estimate.mean:,.1f} requests finished per second",
     )
-    return _reasoned(decision, estimate, limit.bound)
+    return _reasoned(decision, estimate, limit.bound, len(seen.finished))
 
 
 def _mean(limit: Limit, seen: Sight) -> Decision:
     total = seen.kept(seen.cells.latency_sum_us(seen.window.seconds, seen.endpoint))
-    estimate = intervals.ratio(total, seen.finished)
+    estimate = intervals.ratio(total, seen.finished, strata=seen.strata)
     if estimate is None:
         return Decision(outcome=Outcome.INCONCLUSIVE, because=_too_short(len(total)))
     decision = Decision(
@@ -185,12 +214,12 @@ def _mean(limit: Limit, seen: Sight) -> Decision:
         interval=(estimate.low, estimate.high),
         because=f"the mean of {estimate.n:,} answers",
     )
-    return _reasoned(decision, estimate, limit.bound)
+    return _reasoned(decision, estimate, limit.bound, len(seen.finished))
 
 
 def _max(limit: Limit, seen: Sight) -> Decision:
-    filled = np.flatnonzero(_kept_counts(seen))
-    worst = percentile(_kept_counts(seen), 1.0) or 0.0
+    filled = np.flatnonzero(kept_counts(seen))
+    worst = percentile(kept_counts(seen), 1.0) or 0.0
     return Decision(
         outcome=Outcome.PASS if _holds(limit, worst) else Outcome.FAIL,
         observed=worst,
@@ -211,7 +240,7 @@ def _too_short(seconds: int) -> str:
     return f"{seconds} s were measured; an interval needs at least {MIN_SECONDS} s"
 
 
-def _reasoned(decision: Decision, estimate: Estimate, bound: float) -> Decision:
+def _reasoned(decision: Decision, estimate: Estimate, bound: float, seconds: int) -> Decision:
     """Autocorrelation blocks a PASS; an undecided limit says how much longer would decide it."""
     because = f"{decision.because}; {estimate.batches} batches, design effect {estimate.deff:.1f}"
     if estimate.autocorrelated:
@@ -219,10 +248,9 @@ def _reasoned(decision: Decision, estimate: Estimate, bound: float) -> Decision:
         because += f"; still drifting (lag-1 autocorrelation {estimate.lag1:.2f}), so it cannot pass"
         return replace(decision, outcome=outcome, because=because)
     if decision.outcome is Outcome.INCONCLUSIVE:
-        gap = abs(estimate.mean - bound)
-        growth = ((estimate.margin / gap) ** 2 - 1) if gap > 0 else float("inf")
-        if growth < 100:
-            because += f"; to decide this: about {ceil(growth * 10) / 10:.1f} times as long again at this rate"
+        more = intervals.growth_to_decide(estimate, bound) * seconds
+        if more < LONGEST_ADVICE_S:
+            because += f"; to decide this: about {format_duration(ceil(max(more, 1.0)) * NS_PER_S)} more at this rate"
         else:
             because += "; to decide this: no realistic length would, it lies on the limit"
     return replace(decision, because=because)

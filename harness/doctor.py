@@ -100,7 +100,7 @@ def _toxiproxy() -> Finding:
         what="Toxiproxy",
         well=seen is not None,
         seen=seen or "toxiproxy-server is not on PATH; the embedded server is used",
-        advice="that is enough for most; to use the real one: go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0",
+        advice="that is enough for most; the real one: go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0",
     )
 
 

@@ -53,7 +53,7 @@ def _filled(value: object) -> str:
 
 
 def _matching(pattern: str, expected: str) -> Callable[[object], str]:
-    compiled = re.compile(pattern)
+    compiled = re.compile(pattern, re.ASCII)
 
     def read(value: object) -> str:
         text = _text(value)

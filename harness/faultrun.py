@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, FaultDriver, Feels, Felt
 from harness.journal import FaultFailed, FaultFelt, FaultHealed, FaultInjected, FaultIntended, Json
@@ -62,6 +63,7 @@ class Faults:
             life.before = done.result if isinstance(done.result, Mapping) else {}
             self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
             if life.end_wanted or self._loop.journal_error is not None:
+                self._failed(fault, "inject", EnvironmentBroke("its time was over before it could begin"))
                 del self._lives[fault.name]
                 return
             inject()

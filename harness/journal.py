@@ -243,7 +243,7 @@ def decode(line: str) -> Event:
     """The event of a line. Raises ValueError when the line is no event of this schema."""
     record = json.loads(line)
     if not isinstance(record, dict):
-        raise ValueError("a journal line is a JSON object")  # noqa: TRY004 - one error type for a bad line
+        raise ValueError("a journal line is a JSON object")
     name = record.pop("event", None)
     kind = KINDS.get(name)
     if kind is None:

@@ -72,9 +72,9 @@ _LIMIT = re.compile(
     r"(?:\s+(?:in|during)\s+(?P<scope>(?!for\s)[^\s,]+(?:\s*,\s*[^\s,]+)*))?"
     r"(?:\s+for\s+(?P<sustain>\S+))?"
 )
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)", re.ASCII)
 _PER = {"s": 1, "min": 60, "m": 60, "h": 3600}
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 SHAPE = "METRIC [of SUBJECT] < VALUE [in SCOPE] [for DURATION], such as: p95 < 500ms in steady"
 
 

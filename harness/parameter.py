@@ -80,8 +80,7 @@ class Param:
 
     def _bounded(self, value: float, written: object) -> float:
         if not self.minimum <= value <= self.maximum:
-            low, high = f"at least {self.minimum:g}", f"at most {self.maximum:g}"
-            word = low if value < self.minimum else high
+            word = f"at least {self.minimum}" if value < self.minimum else f"at most {self.maximum}"
             unit = f" {self._driver_unit()}" if self._driver_unit() else ""
             raise ValueError(f"expected {word}{unit}, got {written!r}")
         return value

@@ -162,7 +162,7 @@ def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None)
     checked = "" if dirty else f"target left clean: checked at {loop.clock.now() / NS_PER_S:.1f} s ({asked})"
     completed = loop.stopped is None and error is None
     loop.write(RunEnded(at_ns=loop.clock.now(), completed=completed, dirty=dirty, checked=checked), sync=True)
-    return Ending(completed=completed, dirty=dirty, error=error or loop.journal_error)
+    return Ending(completed=completed, dirty=dirty, error=loop.journal_error or error)
 
 
 def _residue(loop: Loop, name: str, driver: FaultDriver) -> tuple[str, ...]:

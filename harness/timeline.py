@@ -151,7 +151,7 @@ def _sums(experiment: Experiment, plan: Plan, stages: Sequence[_Held], rate_per_
     area = user_seconds(plan)
     most = max(held.stage.users for held in stages)
     lines = [
-        f"total time   {format_duration(plan.total_ns)}, {len(stages)} stages, at most {most:,} users",
+        f"total time   {format_duration(plan.total_ns)}, {_count(len(stages), 'stage')}, at most {most:,} users",
         f"user-seconds {area:,.0f}",
         f"traffic      {experiment.traffic.scenario} to {experiment.traffic.target}",
     ]
@@ -172,7 +172,8 @@ def _blast(faults: Sequence[_InForce], plan: Plan) -> list[str]:
     things = ", ".join(dict.fromkeys(each.fault.on for each in faults))
     return [
         f"blast radius hits {things}",
-        f"             {len(faults)} faults, at most {max(active)} at once, in force for {format_duration(under_ns)}"
+        f"             {_count(len(faults), 'fault')}, at most {max(active)} at once,"
+        f" in force for {format_duration(under_ns)}"
         f" ({format_percent(under_ns / plan.total_ns)} of the run)",
     ]
 
@@ -210,6 +211,10 @@ def _decides(
     least = min((count * span_ns / NS_PER_S * rate_per_user_s for count, span_ns in spans), default=0.0)
     word = "decidable" if least >= needed else "TOO FEW"
     return f"{word}: {needed:,} requests needed, {least:,.0f} expected"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _at(at_ns: int) -> str:

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 
 from harness.evidence import Evidence
 from harness.experiment import Question
-from harness.judges import breaking_point, budget
+from harness.judges.breaking_point import judge as breaking_point
+from harness.judges.budget import judge as budget
 from harness.verdict import Answer, Finding, Outcome, Verdict, merge
 
 Judge = Callable[[Question, Evidence], Answer]
 
 JUDGES: Mapping[str, Judge] = {
-    "budget": budget.judge,
-    "breaking_point": breaking_point.judge,
+    "budget": budget,
+    "breaking_point": breaking_point,
 }
 
 

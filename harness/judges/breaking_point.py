@@ -7,19 +7,17 @@ answer inconclusive. The first metric to break is the one that was out of its li
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from math import sqrt
 
 from harness.bottleneck import bottleneck
-from harness.decision import Decision, decide, first_breach, sight
+from harness.decision import Decision, decide, first_breach, kept_counts, sight
 from harness.evidence import Evidence, Window
 from harness.experiment import Limit, Question
-from harness.units import NS_PER_S
+from harness.measure import latency
 from harness.verdict import Answer, BreakingPoint, Finding, Level, Outcome, Where, under_defects
 
 DEFAULT_LIMITS: Mapping[str, float] = {"errors": 0.01, "p95": 500_000.0, "p99": 2_000_000.0}
-# What a fault leaves behind (queues, reconnects) is given this long to drain before a second counts as untouched.
-SETTLE_S = 3
 
 
 def judge(question: Question, evidence: Evidence) -> Answer:
@@ -29,8 +27,7 @@ def judge(question: Question, evidence: Evidence) -> Answer:
         (window for window in evidence.windows if window.role == "stress" and not window.fault),
         key=lambda window: window.users,
     )
-    touched = _touched(evidence)
-    levels = tuple(_level(window, limits, evidence, touched) for window in windows)
+    levels = tuple(_level(window, limits, evidence) for window in windows)
     point = _bracket(levels, windows, limits, evidence)
     return Answer(findings=(_finding(question, point),), breaking_point=point)
 
@@ -51,18 +48,8 @@ def _limits(question: Question) -> tuple[Limit, ...]:
     )
 
 
-def _touched(evidence: Evidence) -> Set[int]:
-    """Seconds of the run clock in which a fault was in force or its wake was still draining."""
-    touched: set[int] = set()
-    for fault in evidence.faults:
-        if fault.asked_ns is not None:
-            over_ns = fault.over_ns if fault.over_ns is not None else evidence.ended_ns
-            touched.update(range(fault.asked_ns // NS_PER_S, over_ns // NS_PER_S + 1 + SETTLE_S))
-    return touched
-
-
-def _level(window: Window, limits: tuple[Limit, ...], evidence: Evidence, touched: Set[int]) -> Level:
-    seen = sight(evidence, window, without=touched)
+def _level(window: Window, limits: tuple[Limit, ...], evidence: Evidence) -> Level:
+    seen = sight(evidence, window, undisturbed=True)
     decisions = {limit.metric: decide(limit, evidence, seen) for limit in limits}
     outcomes = {metric: under_defects(one.outcome, window.defects) for metric, one in decisions.items()}
     broke = tuple(metric for metric, outcome in outcomes.items() if outcome is Outcome.FAIL)
@@ -72,15 +59,18 @@ def _level(window: Window, limits: tuple[Limit, ...], evidence: Evidence, touche
         state = "good"
     else:
         state = "undecided"
+    finished = seen.finished
+    seen_latency = latency(kept_counts(seen))
+    failed = seen.kept(seen.cells.by_second(seen.cells.failed.sum(axis=1), window.seconds)).sum()
     return Level(
         stage=window.stage,
         users=window.users,
         state=state,
-        per_s=window.total.per_s,
-        p50_us=window.total.latency.p50_us,
-        p95_us=window.total.latency.p95_us,
-        p99_us=window.total.latency.p99_us,
-        errors=window.total.errors,
+        per_s=float(finished.mean()) if len(finished) else 0.0,
+        p50_us=seen_latency.p50_us,
+        p95_us=seen_latency.p95_us,
+        p99_us=seen_latency.p99_us,
+        errors=float(failed / finished.sum()) if finished.sum() else None,
         broke=broke,
         because=_why(state, decisions, outcomes, window),
     )

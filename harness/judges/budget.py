@@ -26,8 +26,9 @@ def judge(question: Question, evidence: Evidence) -> Answer:  # noqa: ARG001 - t
         if not windows:
             findings.append(_unreached(limit))
         for window in windows:
-            findings.append(_whole(limit, window, evidence))
-            if limit.metric in TRAFFIC_METRICS and not limit.of:
+            whole = _whole(limit, window, evidence)
+            findings.append(whole)
+            if whole.outcome is not Outcome.FAIL and limit.metric in TRAFFIC_METRICS and not limit.of:
                 findings += _broken_endpoints(limit, window, evidence)
     return Answer(findings=tuple(findings))
 

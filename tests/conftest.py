@@ -9,6 +9,30 @@ import subprocess
 
 import pytest
 
+IMAGES = tuple(
+    filter(None, (os.environ.get("HARNESS_TEST_IMAGE"), "harness-base:bookworm", "python:3.12-slim", "busybox"))
+)
+
+
+@functools.cache
+def local_image() -> str:
+    """An image with a shell that is on this machine already; empty when there is none."""
+    for name in IMAGES:
+        try:
+            if not subprocess.run(
+                ["docker", "image", "inspect", name], capture_output=True, timeout=20, check=False
+            ).returncode:
+                return name
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+    return ""
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image for containers of tests marked `needs("docker")`."""
+    return local_image()
+
 
 @functools.cache
 def missing(part: str) -> str:
@@ -16,11 +40,17 @@ def missing(part: str) -> str:
     if part == "docker":
         try:
             done = subprocess.run(
-                ["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, text=True, timeout=20, check=False
+                ["docker", "info", "--format", "{{.ServerVersion}}"],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"no Docker client answers: {error}"
-        return "" if done.returncode == 0 else "no Docker Engine answers"
+        if done.returncode:
+            return "no Docker Engine answers"
+        return "" if local_image() else f"no image to start containers from: {', '.join(IMAGES)} (make image-base)"
     binaries = {"toxiproxy": ("toxiproxy-server",), "nginx": ("nginx",), "chromium": ("chromium", "chromium-browser")}
     if any(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") for name in binaries[part]):
         return ""

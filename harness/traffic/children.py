@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import harness
 from harness.traffic.channel import Channel
 from harness.traffic.settings import ChildSettings
 
@@ -54,9 +53,8 @@ def launch(settings: ChildSettings, name: str, log_dir: Path) -> Child:
         ours.close()
         raise
     channel = Channel(ours)
-    child = Child(
-        name=name, worker=settings.worker if settings.role == "worker" else -1, process=process, channel=channel, log=log
-    )
+    worker = settings.worker if settings.role == "worker" else -1
+    child = Child(name=name, worker=worker, process=process, channel=channel, log=log)
     channel.send(settings.to_json())
     return child
 
@@ -112,7 +110,7 @@ def _exited(child: Child, deadline: float) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    root = str(Path(harness.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH", "")
     env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root}
     env.pop("LOCUST_SKIP_MONKEY_PATCH", None)

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 FAILURE_CLASSES = ("timeout", "connect", "reset", "5xx", "4xx", "assertion", "other")
 MAX_MESSAGE = 300
 
-_TIMEOUT = {"Timeout", "TimeoutError", "timeout", "ReadTimeout", "ConnectTimeout", "ReadTimeoutError", "ConnectTimeoutError"}
+_TIMEOUT = {"Timeout", "TimeoutError", "ReadTimeout", "ConnectTimeout", "ReadTimeoutError", "ConnectTimeoutError"}
 _RESET = {
     "ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "HTTPConnectionClosed", "RemoteDisconnected",
     "IncompleteRead", "ProtocolError", "ChunkedEncodingError",
 }  # fmt: skip
 _CONNECT = {"ConnectionRefusedError", "gaierror", "NewConnectionError", "NameResolutionError", "SSLError", "ProxyError"}
+_SPEAK_FOR_THEMSELVES = {"CatchResponseError", "LocustBadStatusCode"}
 _BY_ERRNO = {
     errno.ETIMEDOUT: "timeout",
     errno.ECONNREFUSED: "connect",
@@ -43,10 +44,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        wrapped = (
-            current.__context__, current.__cause__, getattr(current, "reason", None), getattr(current, "original", None),
-            *current.args,
-        )  # fmt: skip
+        attributes = (getattr(current, name, None) for name in ("__context__", "__cause__", "reason", "original"))
+        wrapped = (*attributes, *current.args)
         stack.extend(inner for inner in wrapped if isinstance(inner, BaseException))
 
 
@@ -85,6 +84,6 @@ def classify(exception: BaseException | str, status: int, transport_error: BaseE
 def message_of(exception: BaseException | str) -> str:
     """What to show of a failure: its own words, bounded."""
     text = str(exception) or repr(exception)
-    if isinstance(exception, BaseException) and type(exception).__name__ not in ("CatchResponseError", "LocustBadStatusCode"):
+    if isinstance(exception, BaseException) and type(exception).__name__ not in _SPEAK_FOR_THEMSELVES:
         text = f"{type(exception).__name__}: {text}"
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

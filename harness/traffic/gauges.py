@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import psutil
 from harness.histogram import Histogram
 
 TICK_NS = 10_000_000
+_OWN_FILES = Path("/proc/self/fd")
 
 
 class Lateness:
@@ -59,6 +59,6 @@ class Gauges:
     def open_files(self) -> int:
         """Open descriptors. Linux >= 6.2 tells their number as the folder's size, sparing a walk over thousands."""
         try:
-            return Path("/proc/self/fd").stat().st_size or len(os.listdir("/proc/self/fd"))
+            return _OWN_FILES.stat().st_size or sum(1 for _ in _OWN_FILES.iterdir())
         except OSError:
             return int(self._process.num_fds())

@@ -9,9 +9,10 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from harness.clock import Inbox
+from harness.clock import Outbox
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.journal import Event, Generator, TrafficEnded, Trouble, WorkerLost, decode
 from harness.traffic.channel import control_of
@@ -29,7 +30,7 @@ class Listener:
     def __init__(
         self,
         children: tuple[Child, ...],
-        inbox: Inbox[Event],
+        inbox: Outbox[Event],
         outcome: queue.SimpleQueue[HarnessError | None],
         now: Callable[[], int],
     ) -> None:
@@ -89,7 +90,7 @@ class Listener:
             self._heard = dict.fromkeys(self._workers, time.monotonic())
             self._outcome.put(None)
         elif "failed" in record:
-            self._fail(_bad_scenario(record["failed"]))
+            self._fail(bad_scenario(record["failed"]))
         elif "ended" in record:
             self._ended[record["ended"]["worker"]] = record["ended"]["unanswered"]
 
@@ -100,7 +101,8 @@ class Listener:
         how = how_ended(child)
         if not self._ready:
             tail = log_tail(child)
-            self._fail(EnvironmentBroke(f"the traffic {child.name} {how} while starting", hint=f"{child.log}: {tail}"))
+            message = f"the traffic {child.name} {how} while starting"
+            self._fail(EnvironmentBroke(message, hint=f"{child.log}: {tail}"))
         elif child.worker >= 0:
             self._lose(child.worker, f"the worker process {how}")
         else:
@@ -114,7 +116,7 @@ class Listener:
             self._outcome.put(error)
 
     def _lose(self, worker: int, why: str) -> None:
-        """Its share of the load is gone for good: killed, so that it cannot come back and load the target unrecorded."""
+        """Its share of the load is gone for good: killed, so that it cannot come back and load the target unseen."""
         if worker in self._lost or worker in self._ended:
             return
         self._lost.add(worker)
@@ -138,11 +140,23 @@ class Listener:
             self.over.set()
 
 
-def _bad_scenario(failed: dict[str, str]) -> BadInput:
-    where = failed["where"]
-    path, colon, line = where.rpartition(":")
+def bad_scenario(failed: Mapping[str, str]) -> BadInput:
+    """The error of a scenario that a child could not use."""
+    path, colon, line = failed["where"].rpartition(":")
     if not line.isdigit():
-        path, colon, line = where, "", ""
+        path, colon, line = failed["where"], "", ""
+    return BadInput(f"{shown(path)}{colon}{line}: {failed['message']}", hint=failed["hint"])
+
+
+def require_scenario(path: Path) -> None:
+    """Raises BadInput when there is no such file."""
+    if not path.is_file():
+        raise BadInput(
+            f"{shown(str(path))}: no such scenario file", hint="traffic.scenario is relative to the experiment's file"
+        )
+
+
+def shown(path: str) -> str:
+    """A path as short as it can be read from where the user stands."""
     relative = os.path.relpath(path)
-    place = path if relative.startswith("..") else relative
-    return BadInput(f"{place}{colon}{line}: {failed['message']}", hint=failed["hint"])
+    return path if relative.startswith("..") else relative

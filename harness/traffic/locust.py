@@ -10,7 +10,6 @@ judges silence and puts events into the inbox, so rows always come before the en
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 import time
@@ -18,13 +17,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.clock import Inbox
-from harness.errors import BadInput, EnvironmentBroke, HarnessError
+from harness.clock import Outbox
+from harness.errors import EnvironmentBroke, HarnessError
 from harness.experiment import TrafficSpec
 from harness.journal import Event, Json, TrafficEnded, Trouble
 from harness.traffic import Load
 from harness.traffic.children import Child, end, launch, log_tail
-from harness.traffic.listener import Listener
+from harness.traffic.listener import Listener, require_scenario
 from harness.traffic.settings import ChildSettings, Role
 
 START_LIMIT_S = 30.0
@@ -45,14 +44,11 @@ class LocustTraffic:
         self._children: list[Child] = []
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
-        self._inbox: Inbox[Event] | None = None
+        self._inbox: Outbox[Event] | None = None
 
-    def start(self, inbox: Inbox[Event], address: str) -> None:
-        """Start the processes and import the scenario. Raises BadInput (scenario) or EnvironmentBroke; leaves nothing."""
-        if not self._scenario.is_file():
-            raise BadInput(
-                f"{shown(self._scenario)}: no such scenario file", hint="traffic.scenario is relative to the experiment's file"
-            )
+    def start(self, inbox: Outbox[Event], address: str) -> None:
+        """Start the processes, import the scenario. Raises BadInput (scenario) or EnvironmentBroke; leaves nothing."""
+        require_scenario(self._scenario)
         outcome: queue.SimpleQueue[HarnessError | None] = queue.SimpleQueue()
         try:
             self._launch_all(address)
@@ -80,7 +76,7 @@ class LocustTraffic:
         self._tell_master({"load": asdict(load)})
 
     def stop(self, drain_ns: int) -> None:
-        """No new iterations, wait up to `drain_ns` for answers, report the rest lost, end the processes. Twice is fine."""
+        """No new iterations, wait up to `drain_ns` for answers, call the rest lost, end the processes."""
         inbox, self._inbox = self._inbox, None
         listener = self._listener
         if inbox is None or listener is None:
@@ -132,10 +128,3 @@ class LocustTraffic:
 
     def _now(self) -> int:
         return time.monotonic_ns() - self._origin_ns
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be read from where the user stands."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
-

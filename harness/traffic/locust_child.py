@@ -7,6 +7,7 @@ started in a thread of its own: a child whose harness is gone ends at once, even
 from __future__ import annotations
 
 import _thread
+import importlib
 import os
 import select
 import socket
@@ -31,17 +32,12 @@ def main() -> None:
 
 
 def _become(settings: ChildSettings, channel: Channel) -> None:
-    import locust  # noqa: PLC0415 - patches the process on import, see above
+    import locust
 
     # The same descriptor behind a cooperative socket: reading must not stop the event loop.
     channel.rebind(socket.socket(fileno=channel.sock.detach()))
-    if settings.role == "master":
-        from harness.traffic import locust_master as role  # noqa: PLC0415
-    elif settings.role == "worker":
-        from harness.traffic import locust_worker as role  # type: ignore[no-redef] # noqa: PLC0415
-    else:
-        from harness.traffic import locust_checker as role  # type: ignore[no-redef] # noqa: PLC0415
-    role.run(settings, channel, locust.events)
+    module = importlib.import_module(f"harness.traffic.locust_{settings.role}")
+    module.run(settings, channel, locust.events)
 
 
 def _end_with_harness(descriptor: int) -> None:
@@ -54,7 +50,7 @@ def _end_with_harness(descriptor: int) -> None:
 
 def _raise_file_limit() -> None:
     """Each user holds a connection: take all the open files that the system allows."""
-    import resource  # noqa: PLC0415 - not on Windows
+    import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

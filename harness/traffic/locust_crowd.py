@@ -16,9 +16,9 @@ from harness.traffic import Load
 from harness.traffic.locust_hooks import PACE
 from harness.traffic.locust_requests import Books
 from harness.traffic.locust_runners import SteadyWorker
-from harness.traffic.mix import ClassSequence, ClassWeight
+from harness.traffic.mix import ClassSequence, ClassWeight, Roster
 from harness.traffic.pacing import Ledger, Pace, phase_of
-from harness.traffic.ramp import crossing_ns, owned, share, wanted
+from harness.traffic.ramp import crossing_ns, wanted
 from harness.traffic.settings import ChildSettings
 
 # Making a user takes some 50 us: a burst yields to the event loop this often.
@@ -45,13 +45,15 @@ class Crowd:
                 for name, found in self._classes.items()
             )
         )
+        self._roster = Roster(self._sequence, settings.worker, settings.workers)
         self._load: Load | None = None
         self._changed = Signal()
         self._users: list[Any] = []
         self._grown = False
         self._told: set[str] = set()
         self.troubles: list[Trouble] = []
-        runner.environment.events.user_error.add_listener(self._on_user_error)
+        environment: Any = runner.environment
+        environment.events.user_error.add_listener(self._on_user_error)
 
     @property
     def size(self) -> int:
@@ -74,8 +76,7 @@ class Crowd:
 
     def _step(self, load: Load) -> float | None:
         """Bring the users to where the line is; returns how long (s) until it next crosses one of ours."""
-        worker, workers = self._settings.worker, self._settings.workers
-        target = share(wanted(load, self._now()), worker, workers)
+        target = self._roster.count(wanted(load, self._now()))
         for _ in range(_BURST):
             if len(self._users) == target:
                 break
@@ -86,15 +87,15 @@ class Crowd:
         else:
             gevent.sleep(0)
             return 0
-        final = share(load.users_to, worker, workers)
+        final = self._roster.count(load.users_to)
         if target == final and self._now() >= load.at_ns + load.ramp_ns:
             return None
         position = target if final > target else target - 1
-        instant_ns = crossing_ns(load, owned(max(0, position), worker, workers))
+        instant_ns = crossing_ns(load, self._roster.index_of(max(0, position)))
         return max(0.0005, (instant_ns - self._now()) / 1e9)
 
     def _start_next(self) -> None:
-        index = owned(len(self._users), self._settings.worker, self._settings.workers)
+        index = self._roster.index_of(len(self._users))
         name = self._sequence.name_of(index)
         user = None
         if name is None:
@@ -128,14 +129,14 @@ class Crowd:
             self._dismiss(user)
 
     def _dismiss(self, user: Any) -> None:
-        """As User.stop(), but without waiting for on_stop: a waiting user ends now, a busy one after its task."""
-        if user.greenlet.dead:
-            return
-        self._ledger.stop(getattr(user, PACE), self._now())
-        if user._state in (None, LOCUST_STATE_WAITING):
-            user.group.killone(user.greenlet, block=False)
-        elif user._state == LOCUST_STATE_RUNNING:
-            user._state = LOCUST_STATE_STOPPING
+        """As User.stop(), but without waiting for on_stop: a waiting user ends now, a busy one after its task.
+
+        Decided in the hub, where a user is either still asleep or has begun: a kill asked for from here could strike
+        a user that has meanwhile sent a request.
+        """
+        if not user.greenlet.dead:
+            self._ledger.stop(getattr(user, PACE), self._now())
+            gevent.get_hub().loop.run_callback(_end_or_mark, user)
 
     def dismiss(self) -> None:
         """Ask all users to end: no new iterations, current tasks finish."""
@@ -165,10 +166,18 @@ class Crowd:
     def _on_user_error(self, user_instance: object, exception: BaseException, tb: Any) -> None:  # noqa: ARG002
         frames = traceback.extract_tb(tb)
         place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-        self._tell(f"the scenario raised {type(exception).__name__}: {exception}{place} (told once)", f"{place}{type(exception)}")
+        kind = type(exception).__name__
+        self._tell(f"the scenario raised {kind}: {exception}{place} (told once)", f"{place} {kind}")
 
     def _tell(self, message: str, key: str = "") -> None:
         """Keep a trouble for the journal, once for each kind."""
         if (key or message) not in self._told and len(self._told) < _MAX_TROUBLES:
             self._told.add(key or message)
             self.troubles.append(Trouble(at_ns=self._now(), source="scenario", message=message))
+
+
+def _end_or_mark(user: Any) -> None:
+    if user._state in (None, LOCUST_STATE_WAITING):
+        user.greenlet.throw(gevent.GreenletExit)
+    elif user._state == LOCUST_STATE_RUNNING:
+        user._state = LOCUST_STATE_STOPPING

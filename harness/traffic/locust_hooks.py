@@ -14,7 +14,7 @@ from typing import Any
 
 import gevent
 import locust
-from gevent import getcurrent, monkey
+from gevent import monkey
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
 from locust.user import wait_time as wait_times
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
@@ -37,9 +37,10 @@ def install_pacing(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace], N
     _install_task_loop(ledger, now, leave_iteration)
 
 
-def pace_of(greenlet: object) -> Pace | None:
-    """The schedule of the user that a greenlet runs, if it is one of ours."""
-    return getattr(greenlet, PACE, None)
+def replace(owner: object, name: str, value: object) -> None:
+    """Put ours in the place of a function of Locust. Raises AttributeError when there is none: Locust has changed."""
+    getattr(owner, name)
+    setattr(owner, name, value)
 
 
 def _install_wait_times(ledger: Ledger, now: Now) -> None:
@@ -50,10 +51,10 @@ def _install_wait_times(ledger: Ledger, now: Now) -> None:
         fallback = stock(wait_time)
 
         def paced(instance: Any) -> float:
-            pace = getattr(getattr(instance, "user", instance), PACE, None)
+            pace: Pace | None = getattr(getattr(instance, "user", instance), PACE, None)
             if pace is None or period_ns <= 0:
-                return fallback(instance)
-            due_ns = getattr(instance, "_harness_due_ns", pace.due_ns) + period_ns
+                return float(fallback(instance))
+            due_ns: int = getattr(instance, "_harness_due_ns", pace.due_ns) + period_ns
             instance._harness_due_ns = due_ns
             ledger.plan(pace, due_ns, period_ns)
             return max(0.0, (due_ns - now()) / 1e9)
@@ -67,12 +68,12 @@ def _install_wait_times(ledger: Ledger, now: Now) -> None:
         return constant_pacing(1 / task_runs_per_second)
 
     for module in (wait_times, locust):
-        module.constant_pacing = constant_pacing  # type: ignore[attr-defined]
-        module.constant_throughput = constant_throughput  # type: ignore[attr-defined]
+        replace(module, "constant_pacing", constant_pacing)
+        replace(module, "constant_throughput", constant_throughput)
 
 
 def _install_task_loop(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace], None]) -> None:
-    execute_next_task = TaskSet.execute_next_task
+    execute_next_task: Callable[[Any], None] = TaskSet.execute_next_task
 
     def _sleep(self: Any, seconds: float) -> None:
         pace = getattr(self.user, PACE, None)
@@ -96,8 +97,8 @@ def _install_task_loop(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace
             pace.fresh = False
         execute_next_task(self)
 
-    TaskSet._sleep = _sleep
-    TaskSet.execute_next_task = execute_next
+    replace(TaskSet, "_sleep", _sleep)
+    replace(TaskSet, "execute_next_task", execute_next)
 
 
 def period_of(task_set: type, user: type) -> int | None:
@@ -137,7 +138,7 @@ def install_socket_check() -> None:
     up, which it takes for a dead connection, so that every request of every later user would connect anew. poll(2)
     has no such bound, and needs no turn of the event loop.
     """
-    from geventhttpclient.connectionpool import ConnectionPool  # noqa: PLC0415 - after the process was patched
+    from geventhttpclient.connectionpool import ConnectionPool
 
     native_poll = monkey.get_original("select", "poll")
 
@@ -148,7 +149,7 @@ def install_socket_check() -> None:
         poll.register(sock.fileno(), select.POLLIN)
         return not poll.poll(0)
 
-    ConnectionPool._is_socket_alive = _is_socket_alive
+    replace(ConnectionPool, "_is_socket_alive", _is_socket_alive)
 
 
 def switch_off_statistics(events: Any) -> None:

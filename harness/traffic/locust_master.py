@@ -1,4 +1,4 @@
-"""The master process: Locust's own message hub between the harness and the workers, and the master side of a scenario."""
+"""The master process: Locust's own message hub between harness and workers, and the master side of a scenario."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ class _Hub:
         self._ready: set[int] = set()
         self._begun: set[int] = set()
         self._sending = threading.Lock()
-        for kind, listener in ((READY, self._on_ready), (BEGUN, self._on_begun), (ROWS, self._on_rows), (ENDED, self._on_ended)):
-            runner.register_message(kind, listener)
+        runner.register_message(READY, self._on_ready)
+        runner.register_message(BEGUN, self._on_begun)
+        runner.register_message(ROWS, self._on_rows)
+        runner.register_message(ENDED, self._on_ended)
 
     def serve(self) -> None:
         """Obey the harness until it says quit or leaves."""
@@ -61,15 +63,19 @@ class _Hub:
                 self._runner.target_user_count = order["load"]["users_to"]
                 self._runner.send_message(LOAD, order["load"])
             elif "stop" in order:
-                self._runner.environment.events.test_stopping.fire(environment=self._runner.environment)
-                self._runner.update_state(STATE_STOPPING)
-                self._runner.send_message(STOP, order["stop"])
+                self._stop(order["stop"])
             elif "quit" in order:
                 self._quit()
                 return
 
+    def _stop(self, terms: dict[str, Any]) -> None:
+        environment: Any = self._runner.environment
+        environment.events.test_stopping.fire(environment=environment)
+        self._runner.update_state(STATE_STOPPING)
+        self._runner.send_message(STOP, terms)
+
     def _quit(self) -> None:
-        environment = self._runner.environment
+        environment: Any = self._runner.environment
         if self._runner.state == STATE_STOPPING:
             self._runner.update_state(STATE_STOPPED)
             environment.events.test_stop.fire(environment=environment)

@@ -1,9 +1,9 @@
 """Keeping the books of requests: each client call opens one, Locust's request event (or a with-block's end) closes it.
 
-    request() called ── open ──► event fires ── close            the usual way
-                          ├────► with-block: event at its end, or an exception of the scenario ── close
-                          ├────► never entered with-block: closed by its status when the iteration ends
-                          └────► user killed, run over: lost
+request() called ── open ──► event fires ── close            the usual way
+                      ├────► with-block: event at its end, or an exception of the scenario ── close
+                      ├────► never entered with-block: closed by its status when the iteration ends
+                      └────► user killed, run over: lost
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager as FastAnswer
 
 from harness.traffic.failures import classify, message_of
-from harness.traffic.locust_hooks import CONTROL_FLOW, PACE
+from harness.traffic.locust_hooks import CONTROL_FLOW, PACE, replace
 from harness.traffic.pacing import Pace
 from harness.traffic.recorder import OpenRequest, Recorder
 
-_TOKEN = "_harness_request"
+_TOKEN = "_harness_request"  # noqa: S105 - an attribute's name
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/_.~-]*")
 # Socket time limits fire first and leave the connection pool tidy; the total only catches what drips.
 _TOTAL_GRACE_S = 0.02
@@ -48,12 +48,14 @@ class Books:
     def install(self, events: Any) -> None:
         """Wrap both clients and listen, before any listener of the scenario, to the request event."""
         FastHttpUser.network_timeout = FastHttpUser.connection_timeout = self._timeout_s
-        FastHttpSession.request = self._wrap_request(FastHttpSession.request, _fast_name, self._fast_limit)
-        HttpSession.request = self._wrap_request(HttpSession.request, _requests_name, self._requests_limit)
-        HttpSession._send_request_safe_mode = _keep_total_limit(HttpSession._send_request_safe_mode)
+        fast = self._wrap_request(FastHttpSession.request, _fast_name, self._fast_limit)
+        replace(FastHttpSession, "request", fast)
+        replace(HttpSession, "request", self._wrap_request(HttpSession.request, _requests_name, self._requests_limit))
+        limited = _keep_total_limit(HttpSession._send_request_safe_mode)
+        replace(HttpSession, "_send_request_safe_mode", limited)
         for answer in (FastAnswer, HttpAnswer):
-            answer._report_request = self._wrap_report(answer._report_request)
-            answer.__exit__ = self._wrap_exit(answer.__exit__)
+            replace(answer, "_report_request", self._wrap_report(answer._report_request))
+            replace(answer, "__exit__", self._wrap_exit(answer.__exit__))
         events.request._handlers.insert(0, self._on_request)
 
     def leave_iteration(self, pace: Pace) -> None:
@@ -73,12 +75,12 @@ class Books:
             waiting[:] = [earlier for earlier in waiting if not earlier.closed]
         waiting.append(token)
 
-    def _fast_limit(self, session: Any, kwargs: dict[str, Any]) -> float | None:
+    def _fast_limit(self, session: Any, kwargs: dict[str, Any]) -> float | None:  # noqa: ARG002 - one shape for both
         user = session.user
         stated = user is not None and type(user).network_timeout != self._timeout_s
         return None if stated else self._timeout_s + _TOTAL_GRACE_S
 
-    def _requests_limit(self, session: Any, kwargs: dict[str, Any]) -> float | None:
+    def _requests_limit(self, session: Any, kwargs: dict[str, Any]) -> float | None:  # noqa: ARG002
         if kwargs.get("timeout") is not None:
             return None
         kwargs["timeout"] = self._timeout_s
@@ -143,13 +145,7 @@ class Books:
         return leave
 
     def _on_request(
-        self,
-        request_type: Any,
-        name: Any,
-        response_time: Any,
-        exception: Any = None,
-        response: Any = None,
-        **_: Any,
+        self, request_type: Any, name: Any, response_time: Any, exception: Any = None, response: Any = None, **_: Any
     ) -> None:
         greenlet = getcurrent()
         endpoint = self._endpoint(request_type, name)
@@ -160,7 +156,7 @@ class Books:
             start_ns = self._now() - service_us * 1000
             token = self._recorder.open(endpoint, start_ns, pace.lag_ns if pace is not None else 0)
         elif token.timer is not None:
-            token.timer.close()  # type: ignore[attr-defined] # the listeners that follow are not the request
+            token.timer.close()  # the listeners that follow are not the request
         if exception:
             failure, message = _failure(exception, response)
             self._recorder.close(token, endpoint, service_us, failure, message)

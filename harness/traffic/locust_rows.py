@@ -31,6 +31,7 @@ class RowMaker:
 
     def watch_loop(self) -> None:
         """Feel the event loop's lateness; never returns."""
+        self._lateness = Lateness(self._now())
         while True:
             gevent.sleep(self._lateness.beat(self._now()) / 1e9)
 

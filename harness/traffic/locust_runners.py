@@ -32,7 +32,6 @@ class QuietMaster(MasterRunner):
     def heartbeat_worker(self) -> None:  # type: ignore[override] # Locust's never returns
         """The harness watches the workers: Locust would, after a minute, move a dead one's users to the others."""
 
-
     def quit(self) -> None:
         """A scenario that ends the run ends this process, and the harness says so."""
         _quit_by_scenario()

@@ -1,4 +1,4 @@
-"""What master, worker and checker have in common: the scenario imported, the options parsed, Locust's environment made."""
+"""What master, worker and checker share: the scenario imported, the options parsed, Locust's environment made."""
 
 from __future__ import annotations
 
@@ -45,11 +45,10 @@ def make_environment(settings: ChildSettings, loaded: Loaded, events: Any) -> En
     idle = [found for found in environment.user_classes if not found.tasks and not hasattr(found, "functions")]
     environment.user_classes[:] = [found for found in environment.user_classes if found not in idle]
     if not environment.user_classes:
-        raise ScenarioError(
-            f"the user class {idle[0].__name__} has no task to run",
-            where=settings.scenario,
-            hint="mark a method with @task" if not settings.tags + settings.exclude_tags else "no task carries these tags",
-        )
+        message = f"the user class {idle[0].__name__} has no task to run"
+        tagged = settings.tags or settings.exclude_tags
+        hint = "no task carries the tags of the experiment" if tagged else "mark a method with @task"
+        raise ScenarioError(message, where=settings.scenario, hint=hint)
     return environment
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
@@ -30,6 +30,7 @@ EXEMPLARS_PER_RUN = 100
 # Users are long-lived and many: collecting the young often and the old seldom keeps pauses under a few milliseconds.
 _GC_THRESHOLDS = (20_000, 20, 100)
 _LAST_WORDS_S = 0.2
+_SHAPE_IGNORED = "the scenario's LoadTestShape is ignored: the experiment's stages set the load"
 
 
 def run(settings: ChildSettings, channel: Channel, events: Any) -> None:
@@ -62,7 +63,7 @@ def run(settings: ChildSettings, channel: Channel, events: Any) -> None:
     events.init.fire(environment=environment, runner=runner, web_ui=None)
     crowd = Crowd(settings, runner, ledger, books, now)
     rows = RowMaker(settings.worker, recorder, ledger, crowd, now)
-    troubles = [] if not loaded.shapes else ["the scenario's LoadTestShape is ignored: the experiment's stages set the load"]
+    troubles = [_SHAPE_IGNORED] if loaded.shapes else []
     _Worker(settings, runner, crowd, rows, books, now).serve(troubles)
 
 
@@ -70,7 +71,13 @@ class _Worker:
     """Joins the runner's messages with the crowd and the rows."""
 
     def __init__(
-        self, settings: ChildSettings, runner: SteadyWorker, crowd: Crowd, rows: RowMaker, books: Books, now: Callable[[], int]
+        self,
+        settings: ChildSettings,
+        runner: SteadyWorker,
+        crowd: Crowd,
+        rows: RowMaker,
+        books: Books,
+        now: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._runner = runner
@@ -81,16 +88,17 @@ class _Worker:
         self._begin = Signal()
         self._stop = Signal()
         self._drain_ns = 0
+        self._unanswered = 0
         runner.register_message(BEGIN, lambda environment, msg: self._begin.set())  # noqa: ARG005 - Locust's shape
         runner.register_message(LOAD, self._on_load)
         runner.register_message(STOP, self._on_stop)
 
     def serve(self, troubles: list[str]) -> None:
         """Wait for the master's word, fire test_start, then live by the line until the stop."""
-        events, environment = self._runner.environment.events, self._runner.environment
+        environment: Any = self._runner.environment
         self._runner.send_message(READY, {"worker": self._settings.worker})
         self._begin.wait()
-        events.test_start.fire(environment=environment)
+        environment.events.test_start.fire(environment=environment)
         self._runner.update_state(STATE_RUNNING)
         self._runner.worker_state = STATE_RUNNING
         gc.collect()
@@ -107,7 +115,7 @@ class _Worker:
         self._end()
 
     def _drain(self, following: gevent.Greenlet) -> None:
-        environment = self._runner.environment
+        environment: Any = self._runner.environment
         environment.events.test_stopping.fire(environment=environment)
         self._runner.update_state(STATE_CLEANUP)
         following.kill(block=True)
@@ -124,7 +132,7 @@ class _Worker:
         lines = [encode(event) for event in self._rows.final()]
         ended = {"worker": self._settings.worker, "unanswered": self._unanswered}
         self._runner.send_message(ENDED, {"lines": lines, "ended": ended})
-        environment = self._runner.environment
+        environment: Any = self._runner.environment
         environment.events.quitting.fire(environment=environment, reverse=True)
         environment.events.quit.fire(exit_code=0)
         gevent.sleep(_LAST_WORDS_S)  # the message leaves through zmq's own thread
@@ -135,7 +143,7 @@ class _Worker:
             self._crowd.settle_memory()
             self._send(self._rows.closed())
 
-    def _send(self, events: Any) -> None:
+    def _send(self, events: Iterable[Event]) -> None:
         lines = []
         for event in events:
             lines.append(encode(event))
@@ -149,5 +157,3 @@ class _Worker:
     def _on_stop(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._drain_ns = msg.data["drain_ns"]
         self._stop.set()
-
-

@@ -83,7 +83,7 @@ class Ledger:
         self._running.discard(pace)
 
     def close(self, second: int) -> tuple[int, int]:
-        """(due, begun) up to and with `second`, each counted once. Users stuck in an iteration were due on their grid."""
+        """(due, begun) up to and with `second`, each counted once; a user stuck in a task was due on its grid."""
         end_ns = (second + 1) * NS_PER_S
         for pace in self._running:
             period_ns = pace.period_ns

@@ -1,11 +1,11 @@
 """The line of users as a pure function of time: who is there when, and at which instant that changes.
 
-    users                     ____  to        user i is there while the line is at or above i + 0.5, so the number
-      |                  ____/                of users is never further than half a user from the line
-      |             ____/
-      |  from _____/                          of N workers, number k owns the users i with i % N == k:
-      +------|-----------------|---> t        all follow one line without talking to each other
-           at_ns         at_ns + ramp_ns
+users                     ____  to        user i is there while the line is at or above i + 0.5, so the number
+  |                  ____/                of users is never further than half a user from the line
+  |             ____/
+  |  from _____/                          workers share out the users i among them (mix.py) and so follow one
+  +------|-----------------|---> t        line without talking to each other
+       at_ns         at_ns + ramp_ns
 """
 
 from __future__ import annotations
@@ -32,13 +32,3 @@ def crossing_ns(load: Load, index: int) -> int:
     ahead = (2 * index + 1 - 2 * load.users_from) * load.ramp_ns
     elapsed_ns = -(-ahead // (2 * slope)) if slope > 0 else ahead // (2 * slope) + 1
     return load.at_ns + min(max(elapsed_ns, 0), load.ramp_ns)
-
-
-def share(total: int, worker: int, workers: int) -> int:
-    """How many of the users 0 .. total-1 worker number `worker` of `workers` owns."""
-    return max(0, (total - worker + workers - 1) // workers)
-
-
-def owned(position: int, worker: int, workers: int) -> int:
-    """The global index of the user that is number `position` (from 0) among those of `worker`."""
-    return worker + position * workers

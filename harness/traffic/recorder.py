@@ -1,7 +1,7 @@
 """What happened to requests, by endpoint and by the second they were due in; the source of a worker's Traffic rows.
 
-A request is opened when it is sent and closed when its outcome is known: started = finished + lost holds by due second,
-and `audit` checks it with counters of its own. Rows are deltas: each call of `rows` hands out what is new since the last.
+A request is opened when it is sent and closed when its outcome is known: started = finished + lost holds by due
+second, and `audit` checks it with counters of its own. Rows are deltas: each call of `rows` hands out what is new.
 """
 
 from __future__ import annotations

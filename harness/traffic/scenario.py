@@ -1,4 +1,4 @@
-"""Reading a locustfile, in a child process: its user classes, or the one thing that is wrong with it, with file and line."""
+"""Reading a locustfile, in a child process: its user classes, or the one thing wrong with it, with file and line."""
 
 from __future__ import annotations
 
@@ -7,28 +7,18 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 _HINT_IMPORT = "the scenario must import without error; try: python {path}"
 _HINT_MODULE = "install it into the harness's Python: {python} -m pip install {name}"
 _HINT_CLASS = "add a class such as: class Visitor(HttpUser) with at least one @task"
 
 
-class UserClass(Protocol):
-    """What is asked of a Locust user class."""
-
-    __name__: str
-    weight: float
-    fixed_count: int
-    tasks: list[object]
-    host: str | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The user classes of a locustfile by name, and how many LoadTestShape classes it has."""
 
-    classes: tuple[type[UserClass], ...]
+    classes: tuple[Any, ...]
     shapes: int
 
 
@@ -41,13 +31,13 @@ class ScenarioError(Exception):
         self.hint = hint
 
 
-def load(path: Path, loader: Callable[[str], tuple[dict[str, type[UserClass]], list[object]]]) -> Loaded:
+def load(path: Path, loader: Callable[[str], tuple[dict[str, Any], list[Any]]]) -> Loaded:
     """Import the locustfile with Locust's own `loader`. Raises ScenarioError for whatever it does wrong."""
     try:
         classes, shapes = loader(str(path))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - sys.exit() and the like in a scenario are its errors too
+    except BaseException as error:  # sys.exit() and the like in a scenario are its errors too
         raise _import_error(path, error) from error
     usable = tuple(found for found in classes.values() if found.weight > 0 or found.fixed_count > 0)
     if not usable:
@@ -66,7 +56,8 @@ def _import_error(path: Path, error: BaseException) -> ScenarioError:
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = _HINT_MODULE.format(python=sys.executable, name=error.name.partition(".")[0])
     if isinstance(error, SyntaxError):
-        return ScenarioError(f"{type(error).__name__}: {error.msg}", where=f"{error.filename}:{error.lineno}", hint=hint)
+        place = f"{error.filename}:{error.lineno}"
+        return ScenarioError(f"{type(error).__name__}: {error.msg}", where=place, hint=hint)
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return ScenarioError(f"importing the scenario raised {said}", where=_place(path, error), hint=hint)
 

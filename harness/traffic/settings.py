@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from harness.journal import Json
 
-Role = Literal["master", "worker", "check"]
+Role = Literal["master", "worker", "checker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,8 +184,8 @@ class LiveView:
 
     def __enter__(self) -> LiveView:
         if self._terminal:
-            from rich.console import Console  # noqa: PLC0415 - only where there is a terminal
-            from rich.live import Live  # noqa: PLC0415 - as above
+            from rich.console import Console
+            from rich.live import Live
 
             console = Console(file=self._out, highlight=False)
             self._live = Live(console=console, get_renderable=self._panel, refresh_per_second=4, transient=True)
@@ -216,9 +216,9 @@ class LiveView:
         self._out.flush()
 
     def _panel(self) -> Group:
-        from rich.console import Group  # noqa: PLC0415 - only where there is a terminal
-        from rich.progress_bar import ProgressBar  # noqa: PLC0415 - as above
-        from rich.text import Text  # noqa: PLC0415 - as above
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
 
         state = self.state
         total = max(1, state.plan.total_ns)

@@ -283,7 +283,14 @@ def _defects(evidence: Evidence) -> Iterator[tuple[str, str, str]]:
 
 
 def _samples(evidence: Evidence) -> Iterator[Sample]:
+    """Kept failures, those of a kind not seen before first: ten alike say less than one of each."""
+    nth: dict[tuple[str, str], int] = {}
+    ranked = []
     for one in sorted(evidence.exemplars, key=lambda one: one.due_ns):
+        kind = (one.failure, one.endpoint)
+        nth[kind] = nth.get(kind, 0) + 1
+        ranked.append((nth[kind], one))
+    for _, one in sorted(ranked, key=lambda pair: pair[0]):
         yield Sample(
             at=f"{(one.due_ns - evidence.zero_ns) / NS_PER_S:.1f} s",
             endpoint=clean(one.endpoint, _NAME),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from harness.evidence import Evidence
+from harness.reports.picture import Picture
 from harness.reports.plots import errors, ladder, latency, load, percentiles, resources, style
 from harness.reports.plots.style import Page
 from harness.verdict import Verdict
@@ -23,18 +24,6 @@ class Plot:
     title: str
     alt: str
     draw: Callable[[Verdict, Evidence, Page], Figure]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A finished plot. `narrow_svg` is the one for phones."""
-
-    name: str
-    title: str
-    alt: str
-    svg: bytes
-    narrow_svg: bytes
-    png: bytes
 
 
 PLOTS: Mapping[str, Plot] = {

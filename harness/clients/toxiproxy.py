@@ -26,7 +26,7 @@ class Toxiproxy:
     """A Toxiproxy server at `host:port` or `http://host:port`. Holds no connection; threads may share it."""
 
     def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        from harness.clients.toxiproxy_http import Calls  # noqa: PLC0415 - 0.1 s that `check` need not pay
+        from harness.clients.toxiproxy_http import Calls
 
         self._calls = Calls(*_host_and_port(address), timeout_s)
         self.address = self._calls.address

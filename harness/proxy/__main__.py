@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from typing import cast
 
 from harness.errors import ExitCode
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 async def serve(host: str, port: int, seed: int, *, exit_on_eof: bool) -> None:
     """Serve the API until SIGTERM, SIGINT or, with `exit_on_eof`, the end of standard input."""
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_say)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -61,10 +63,15 @@ def _parser() -> argparse.ArgumentParser:
 def _new_loop() -> asyncio.AbstractEventLoop:
     """Run on uvloop where it is installed (a third less CPU for each request), else on asyncio."""
     try:
-        import uvloop  # noqa: PLC0415 - optional
+        import uvloop
     except ImportError:
         return asyncio.new_event_loop()
     return cast(asyncio.AbstractEventLoop, uvloop.new_event_loop())
+
+
+def _say(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:  # noqa: ARG001
+    """An error of one connection (no file left, a listener closed while a client was arriving) costs one line."""
+    print(f"{context.get('message')}: {context.get('exception')!r}", file=sys.stderr)
 
 
 def _read_until_eof(stop: asyncio.Event) -> None:

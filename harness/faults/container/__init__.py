@@ -7,6 +7,7 @@ one that was removed needs no healing. State faults also compare the start time 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from harness.clients.docker import Docker, NoSuchContainerError
 from harness.clock import Clock
@@ -67,12 +68,8 @@ class ContainerFaults:
 
     def heal(self, fault: Fault, before: Before) -> None:
         """Take it back. A container that is gone needs nothing. Raises EnvironmentBroke with the command to type."""
-        try:
-            now = self._hands.look(str(before["id"]))
-            self._kind(fault).heal(now, fault, before)
-        except NoSuchContainerError:
-            if self._exists(str(before["id"])):
-                raise  # it was a network that is gone
+        with suppress(NoSuchContainerError):
+            self._kind(fault).heal(self._hands.look(str(before["id"])), fault, before)
 
     def felt(self, fault: Fault, before: Before) -> Felt:
         """The container as it is now, to be asked at the end of the fault, just before healing."""
@@ -98,10 +95,3 @@ class ContainerFaults:
                 f"fault {fault.name}: there is no container {fault.on!r}",
                 hint="name a service of the stack or a container of `docker ps`",
             ) from error
-
-    def _exists(self, container: str) -> bool:
-        try:
-            self._hands.look(container)
-        except NoSuchContainerError:
-            return False
-        return True

@@ -32,8 +32,8 @@ class Hands:
         """
         try:
             action()
-        except EnvironmentBroke:
+        except EnvironmentBroke as error:
             if not done(self.look(container)):
-                raise
+                raise EnvironmentBroke(f"{failed}: {error}", hint=hint) from error
         if not poll(lambda: done(self.look(container)), CONFIRM_NS, clock=self._clock):
             raise EnvironmentBroke(f"{failed} within {CONFIRM_NS / 1e9:g} s", hint=hint)

@@ -13,21 +13,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from typing import IO, Literal
 
 import psutil
 
+from harness.clients.poll import poll
 from harness.clients.toxiproxy import Toxiproxy
 from harness.clients.toxiproxy_model import ToxiproxyError
 from harness.errors import EnvironmentBroke
+from harness.units import NS_PER_S
 
 START_S = 10.0
 STOP_S = 5.0
-PORT_S = 3.0
-"""How long a server may take to have its port, before another one is tried."""
-POLL_S = 0.02
+PORTS = 3
+"""Free ports that are tried in turn: between our look and the server's start somebody else may take one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +68,14 @@ def start_embedded(seed: int | None = None, timeout_s: float = START_S) -> Serve
 
 def start_server(binary: str = "toxiproxy-server", timeout_s: float = START_S) -> ServerProcess:
     """Start the Go server on a free port of 127.0.0.1, with metrics. Raises EnvironmentBroke with what it said."""
-    deadline = time.monotonic() + timeout_s
     with tempfile.TemporaryFile("w+") as log:
-        while True:
+        for _ in range(PORTS):
             port = _free_port()
             options = ["-host", "127.0.0.1", "-port", str(port), "-proxy-metrics"]
             process = _start([sys.executable, "-m", "harness.clients.guard", binary, *options], log)
             try:
-                pid = int(_first_line(process, deadline - time.monotonic()))
-                if _listens(process, pid, port, min(deadline, time.monotonic() + PORT_S)):
+                pid = int(_first_line(process, timeout_s / PORTS))
+                if _gets_port(process, pid, port, timeout_s / PORTS):
                     address = f"127.0.0.1:{port}"
                     version = Toxiproxy(address).version()
                     return ServerProcess(address=address, pid=pid, kind="server", version=version, process=process)
@@ -84,8 +83,7 @@ def start_server(binary: str = "toxiproxy-server", timeout_s: float = START_S) -
                 _end(process, STOP_S)
                 raise _not_started(binary, log, timeout_s) from error
             _end(process, STOP_S)  # somebody else took the port between our look and its start
-            if time.monotonic() >= deadline:
-                raise _not_started(binary, log, timeout_s)
+        raise _not_started(binary, log, timeout_s)
 
 
 def _start(command: list[str], log: IO[str]) -> subprocess.Popen[str]:
@@ -108,17 +106,22 @@ def _first_line(process: subprocess.Popen[str], timeout_s: float) -> str:
     return process.stdout.readline() if ready else ""
 
 
-def _listens(process: subprocess.Popen[str], pid: int, port: int, deadline: float) -> bool:
+def _gets_port(process: subprocess.Popen[str], pid: int, port: int, within_s: float) -> bool:
     """Wait until the server has the port. It does not end when somebody else was faster, so look whose it is."""
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            sockets = psutil.Process(pid).net_connections("tcp")
-        except psutil.Error:
-            return False
-        if any(s.status == psutil.CONN_LISTEN and s.laddr.port == port for s in sockets):
-            return True
-        time.sleep(POLL_S)
-    return False
+
+    def settled() -> bool:
+        return process.poll() is not None or _has_port(pid, port)
+
+    return poll(settled, round(within_s * NS_PER_S)) and process.poll() is None
+
+
+def _has_port(pid: int, port: int) -> bool:
+    """Whether a process listens on a port."""
+    try:
+        sockets = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
 
 def _free_port() -> int:

@@ -130,9 +130,7 @@ def felt_ms(client: Toxiproxy, name: str, listen: str) -> float:
 
 def felt_under_load(client: Toxiproxy, name: str, listen: str, times: int) -> list[float]:
     """The same, many times, while 50 connections are busy."""
-    wrk = subprocess.Popen(
-        ["wrk", "-t1", "-c50", "-d60s", f"http://{listen}/"], stdout=subprocess.DEVNULL
-    )
+    wrk = subprocess.Popen(["wrk", "-t1", "-c50", "-d60s", f"http://{listen}/"], stdout=subprocess.DEVNULL)
     try:
         return [felt_ms(client, name, listen) for _ in range(times)]
     finally:

@@ -32,7 +32,7 @@ from harness.problems import Problems, did_you_mean, shown
 from harness.sections import Placed, WrittenFault
 from harness.units import format_duration
 
-_REFERENCE = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
+_REFERENCE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.-]*)\}")
 _OWN_WORDS = ("port", "python")
 
 
@@ -40,7 +40,8 @@ _OWN_WORDS = ("port", "python")
 class Draft:
     """The sections as read. `services` is None when nobody knows them (a compose file that is not looked at).
 
-    `named` holds, by section, every name that was written, also of entries that could not be read.
+    `named` holds, by section, every name that was written, also of entries that could not be read; `partial` the
+    sections of which something could not be read: what misses a part of them may only be a consequence.
     """
 
     stack: Stack | None
@@ -54,18 +55,23 @@ class Draft:
     abort: tuple[Placed[Limit], ...]
     questions: tuple[Placed[Question], ...]
     named: Mapping[str, frozenset[str]]
+    partial: frozenset[str] = frozenset()
 
     @property
     def links(self) -> frozenset[str] | None:
         """Names of services and proxies: everything that has an address. None when services are unknown."""
         return None if self.services is None else self.services | self.named["proxies"]
 
+    def scoped(self, name: str) -> bool:
+        """Whether a limit `in name` has any time to be looked at."""
+        return name in self.named["stages"] | self.named["faults"] | {stage.value.role for stage in self.stages}
+
 
 def check(draft: Draft, problems: Problems) -> tuple[Fault, ...]:
     """Note every contradiction; the faults, complete, of those that make sense."""
     _unique(draft, problems)
     _addresses(draft, problems)
-    _stages(draft.stages, problems)
+    _stages(draft, problems)
     faults = tuple(_faults(draft, problems))
     _fights(faults, draft, problems)
     _probes(draft, problems)
@@ -165,9 +171,12 @@ def _cycles(proxies: Mapping[str, Placed[Proxy]], problems: Problems) -> None:
             problems.add((*proxy.path, "upstream"), f"the proxies lead in a circle: {round_trip}")
 
 
-def _stages(stages: tuple[Placed[Stage], ...], problems: Problems) -> None:
+def _stages(draft: Draft, problems: Problems) -> None:
+    stages = draft.stages
+    if "stages" in draft.partial or not stages:
+        return
     measured = [stage for stage in stages if stage.value.role in MEASURED_ROLES]
-    if stages and not measured:
+    if not measured:
         problems.add(("stages",), f"nothing is measured: expected a stage with a role of {', '.join(MEASURED_ROLES)}")
     if measured and all(stage.value.users == 0 for stage in measured):
         problems.add(measured[0].path, "no measured stage has any users, so there is nothing to judge")
@@ -241,6 +250,8 @@ def _proxy_of(on: str, place: tuple[str | int, ...], draft: Draft, problems: Pro
         return before[0]
     if before:
         problems.add(place, f"{on} has {len(before)} proxies before it", hint=f"name one of {', '.join(before)}")
+    elif "proxies" in draft.partial:
+        pass
     elif on in (draft.services or ()):
         hint = f"add proxies: {{{on}-link: {{upstream: {on}}}}}, and let its clients use {on}-link"
         problems.add(place, f"no proxy stands before {on}, so no toxic can reach it", hint=hint)
@@ -297,9 +308,9 @@ def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
     for name in limit.scope:
         if name not in scopes:
             problems.add(placed.path, _no_such("stage, role or fault", name, scopes))
-        elif name not in {stage.value.role for stage in draft.stages} | draft.named["stages"] | draft.named["faults"]:
+        elif "stages" not in draft.partial and not draft.scoped(name):
             problems.add(placed.path, f"no stage has the role {name}, so the limit would never be looked at")
-    if limit.metric in REQUEST_METRICS:
+    if limit.metric in REQUEST_METRICS or "probes" in draft.partial:
         return
     probes = [probe.value for probe in draft.probes]
     subjects = _subjects(limit.metric, probes)
@@ -343,7 +354,7 @@ def _questions(draft: Draft, problems: Problems) -> None:
         if placed.value.kind in seen:
             problems.add(placed.path, f"the question {placed.value.kind} is asked twice")
         seen.add(placed.value.kind)
-        if placed.value.kind == "breaking_point" and len(draft.stages) == len(draft.named["stages"]):
+        if placed.value.kind == "breaking_point" and "stages" not in draft.partial:
             _levels(placed, draft.stages, problems)
 
 

@@ -32,7 +32,7 @@ from harness.experiment import (
 )
 from harness.limits import parse_limit
 from harness.overrides import Environ, apply_overrides, substitute
-from harness.problems import Problems, shown
+from harness.problems import Problems, nearest, shown
 from harness.schema import schema
 from harness.secrets import mask
 from harness.sections import (
@@ -192,6 +192,7 @@ def _build(
 
 def _draft(tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: Mapping[tuple[str, str], Kind]) -> Draft:
     stack = _required(tree, "stack", problems) and read_stack(tree["stack"], ("stack",), problems)
+    proxies = read_named(tree.get("proxies", {}), ("proxies",), problems, read_proxy)
     stages = _stages(tree, problems)
     faults = read_list(tree.get("faults", []), ("faults",), problems, fault_reader(kinds))
     probes = read_list(tree.get("probes", []), ("probes",), problems, read_probe)
@@ -199,7 +200,7 @@ def _draft(tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: M
     return Draft(
         stack=stack or None,
         services=_services(tree, stack or None, files),
-        proxies=read_named(tree.get("proxies", {}), ("proxies",), problems, read_proxy),
+        proxies=proxies,
         traffic=_traffic(tree, problems),
         stages=stages,
         faults=faults,
@@ -207,6 +208,7 @@ def _draft(tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: M
         budget=budget if "budget" in tree else _default_budget(),
         abort=read_list(tree.get("abort", []), ("abort",), problems, read_limit),
         questions=_questions(tree, problems),
+        partial=_partial(tree, proxies=proxies, stages=stages, faults=faults, probes=probes),
         named={
             "proxies": _names_of(tree.get("proxies")),
             "stages": _names_in(tree.get("stages")) | {stage.value.name for stage in stages},
@@ -261,6 +263,17 @@ def _services(tree: Mapping[str, Tree], stack: Stack | None, files: _Files) -> f
         kind = "external" if isinstance(stack, ExternalStack) else "process"
         return _names_of(_at(tree, ("stack", kind)))
     return None
+
+
+def _partial(tree: Mapping[str, Tree], **sections: Sequence[object]) -> frozenset[str]:
+    """The sections of which not everything could be read, or whose key seems to be misspelt."""
+    short = {name for name, found in sections.items() if name in tree and len(found) != _length(tree[name])}
+    misspelt = {name for key in tree if key not in KEYS for name in nearest(str(key), sections)}
+    return frozenset(short | misspelt | ({"stages"} if not sections["stages"] else set()))
+
+
+def _length(value: Tree) -> int:
+    return len(value) if isinstance(value, list | tuple | Mapping) else -1
 
 
 def _names_of(value: object) -> frozenset[str]:

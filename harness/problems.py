@@ -38,8 +38,13 @@ def shown(value: object) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean latency?' when something known is near, else nothing."""
-    near = difflib.get_close_matches(word[:_LONGEST_WORD], list(known), n=1, cutoff=0.6)
+    near = nearest(word, known)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """The known word that is nearest, when any is near."""
+    return difflib.get_close_matches(word[:_LONGEST_WORD], list(known), n=1, cutoff=0.6)
 
 
 @dataclass(slots=True, kw_only=True)

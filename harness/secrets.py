@@ -16,7 +16,7 @@ _HEADER = re.compile(
 _ASSIGNED = re.compile(
     rf"((?:{_WORDS})[\w-]*[\"']?\s*(?:=|:(?=\s*[\"'])|:\s)\s*[\"']?)(?![\s\[{{<$])[^\s\"'&,;)}}<>]+", re.IGNORECASE
 )
-_FLAG = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)(?!-)[^\s\"']+", re.IGNORECASE)
+_FLAG = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)(?![-\[{{<$])[^\s\"']+", re.IGNORECASE)
 
 # A placeholder is no secret: `?token=[id]` in an endpoint, `password={db}` in a command.
 # Mappings whose keys are names of services, not of settings: a service called token-issuer is no secret.
@@ -54,8 +54,11 @@ def _mask(tree: object, *, keys_are_names: bool) -> object:
 
 
 def _mask_entry(key: object, value: object, *, keys_are_names: bool) -> object:
-    if isinstance(key, str) and not keys_are_names and is_secret_name(key) and _is_leaf(value):
-        return MASK
+    if isinstance(key, str) and not keys_are_names and is_secret_name(key):
+        if isinstance(value, list | tuple):
+            return type(value)(MASK if _is_leaf(item) else _mask(item, keys_are_names=False) for item in value)
+        if _is_leaf(value):
+            return MASK
     return _mask(value, keys_are_names=isinstance(key, str) and not keys_are_names and key in _NAMES)
 
 

@@ -47,7 +47,15 @@ def test_what_is_no_duration_is_refused(text: object) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("0B", 0), ("64B", 64), ("1KB", 1000), ("64MB", 64_000_000), ("1.5GB", 1_500_000_000), ("512KiB", 524_288), ("1 mib", 1 << 20)],
+    [
+        ("0B", 0),
+        ("64B", 64),
+        ("1KB", 1000),
+        ("64MB", 64_000_000),
+        ("1.5GB", 1_500_000_000),
+        ("512KiB", 524_288),
+        ("1 mib", 1 << 20),
+    ],
 )
 def test_a_size_is_read(text: str, count: int) -> None:
     """Powers of ten and of two, in either case."""

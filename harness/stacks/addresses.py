@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import BadInput
 
-_PLACE = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
+_PLACE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.-]*)\}")
 _PORTS = {"http": 80, "https": 443}
 
 

@@ -87,7 +87,9 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSummary:
-    """The generator over a window. Lag is its event loop's lateness; cpu the busiest worker's mean share of a core."""
+    """The generator over a window: `users` is the median of its seconds, `cpu_max` the busiest worker's mean share of a
+    core, lag its event loop's lateness.
+    """
 
     workers: int
     seconds_reported: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import TypeVar
 
 import numpy as np
@@ -252,17 +253,17 @@ def latency(counts: Floats) -> Latency:
 def _generator(evidence: Evidence, first: int, last: int) -> GeneratorSummary:
     rows = [row for row in evidence.generator if first <= row.second < last]
     by_worker: dict[int, list[float]] = defaultdict(list)
-    users: dict[int, int] = {}
+    users: dict[int, int] = defaultdict(int)
     in_flight: dict[int, int] = defaultdict(int)
     for row in rows:
         by_worker[row.worker].append(row.cpu)
-        users[row.worker] = row.users
+        users[row.second] += row.users
         in_flight[row.second] += row.in_flight
     lag = decode(row.lag for row in rows)
     return GeneratorSummary(
         workers=len(by_worker),
         seconds_reported=min((len(cpus) for cpus in by_worker.values()), default=0),
-        users=sum(users.values()),
+        users=round(median(users.values())) if users else 0,
         due=sum(row.due for row in rows),
         begun=sum(row.begun for row in rows),
         in_flight_mean=sum(in_flight.values()) / len(in_flight) if in_flight else 0.0,

@@ -22,7 +22,7 @@ MOST_SERIES = 1_000
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABELS = r'\{(?P<labels>(?:[^"}]|"(?:[^"\\]|\\.)*")*)\}'
-_SERIES = re.compile(rf"(?P<name>{_NAME})\s*(?:{_LABELS})?")
+_SERIES = re.compile(rf"(?P<name>{_NAME})(?:\s*{_LABELS})?")
 _LABEL = re.compile(r'(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _UNSUMMED = frozenset({"le", "quantile"})

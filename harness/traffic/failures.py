@@ -54,6 +54,8 @@ def transport_failure(error: BaseException) -> str:
     found = set()
     for inner in chain(error):
         names = {kind.__name__ for kind in type(inner).__mro__}
+        if "NewConnectionError" in names:  # urllib3 derives it from its timeout, which it is not
+            names -= _TIMEOUT
         if names & _TIMEOUT:
             found.add("timeout")
         if names & _CONNECT:

@@ -28,12 +28,15 @@ class RowMaker:
         self._gauges = Gauges()
         self._lateness = Lateness(now())
         self._closed_second = now() // NS_PER_S - 1
+        self._crowd_in: dict[int, tuple[int, int]] = {}
 
     def watch_loop(self) -> None:
-        """Feel the event loop's lateness; never returns."""
+        """Feel the event loop's lateness and see how many users and requests each second ends with; never returns."""
         self._lateness = Lateness(self._now())
         while True:
-            gevent.sleep(self._lateness.beat(self._now()) / 1e9)
+            now_ns = self._now()
+            self._crowd_in[now_ns // NS_PER_S] = (self._crowd.size, self._recorder.in_flight)
+            gevent.sleep(self._lateness.beat(now_ns) / 1e9)
 
     def next_report_s(self) -> float:
         """How long until the current second may be reported."""
@@ -55,27 +58,32 @@ class RowMaker:
 
     def _rows(self, last: int, *, all_seconds: bool = False) -> Iterator[Event]:
         at_ns = self._now()
-        if last > self._closed_second:
-            # After a stall several seconds close at once: the row of the last one carries the gauges of all.
-            self._closed_second = min(last, at_ns // NS_PER_S)
-            yield self._generator(self._closed_second, at_ns)
+        yield from self._generators(min(last, at_ns // NS_PER_S), at_ns)
         yield from self._recorder.rows(last + 1 if not all_seconds else 1 << 62, at_ns)
         yield from self._recorder.exemplars(at_ns)
         troubles, self._crowd.troubles = self._crowd.troubles, []
         yield from troubles
 
-    def _generator(self, second: int, at_ns: int) -> Generator:
-        due, begun = self._ledger.close(second)
-        return Generator(
-            at_ns=at_ns,
-            second=second,
-            worker=self._worker,
-            users=self._crowd.size,
-            due=due,
-            begun=begun,
-            in_flight=self._recorder.in_flight,
-            cpu=self._gauges.cpu(),
-            lag=self._lateness.take(),
-            rss_bytes=self._gauges.rss_bytes(),
-            open_files=self._gauges.open_files(),
-        )
+    def _generators(self, last: int, at_ns: int) -> Iterator[Generator]:
+        """A row for each second not yet closed. After a stall these are several, and its gauges hold for all of them."""
+        if last <= self._closed_second:
+            return
+        cpu, lag = self._gauges.cpu(), self._lateness.take()
+        rss_bytes, open_files = self._gauges.rss_bytes(), self._gauges.open_files()
+        for second in range(self._closed_second + 1, last + 1):
+            due, begun = self._ledger.close(second)
+            users, in_flight = self._crowd_in.pop(second, (self._crowd.size, self._recorder.in_flight))
+            yield Generator(
+                at_ns=at_ns,
+                second=second,
+                worker=self._worker,
+                users=users,
+                due=due,
+                begun=begun,
+                in_flight=in_flight,
+                cpu=cpu,
+                lag=lag,
+                rss_bytes=rss_bytes,
+                open_files=open_files,
+            )
+        self._closed_second = last

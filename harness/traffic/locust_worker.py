@@ -29,7 +29,7 @@ from harness.traffic.settings import ChildSettings
 EXEMPLARS_PER_RUN = 100
 # Users are long-lived and many: collecting the young often and the old seldom keeps pauses under a few milliseconds.
 _GC_THRESHOLDS = (20_000, 20, 100)
-_LAST_WORDS_S = 0.2
+_LAST_WORDS_MS = 1000
 _SHAPE_IGNORED = "the scenario's LoadTestShape is ignored: the experiment's stages set the load"
 
 
@@ -135,7 +135,8 @@ class _Worker:
         environment: Any = self._runner.environment
         environment.events.quitting.fire(environment=environment, reverse=True)
         environment.events.quit.fire(exit_code=0)
-        gevent.sleep(_LAST_WORDS_S)  # the message leaves through zmq's own thread
+        self._runner.greenlet.kill(block=False)
+        self._runner.client.close(linger=_LAST_WORDS_MS)  # the exit waits that long for the message to leave
 
     def _report(self) -> None:
         while True:

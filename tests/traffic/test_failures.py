@@ -24,6 +24,14 @@ class RetriesExceeded(Exception):
         self.original = original
 
 
+class ConnectTimeoutError(Exception):
+    """Named as urllib3's."""
+
+
+class NewConnectionError(ConnectTimeoutError):
+    """Named as urllib3's, and oddly derived as there."""
+
+
 def wrapped(inner: Exception) -> Exception:
     """An error whose real cause is in its arguments, as urllib3 and requests do."""
     return OSError("HTTPConnectionPool failed", inner)
@@ -38,6 +46,8 @@ def wrapped(inner: Exception) -> Exception:
         (OSError(errno.EHOSTUNREACH, "no route"), "connect"),
         (socket.gaierror(-2, "unknown host"), "connect"),
         (wrapped(ConnectionRefusedError()), "connect"),
+        (NewConnectionError("refused"), "connect"),
+        (ConnectTimeoutError("too long"), "timeout"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "reset"),
         (HTTPConnectionClosed("connection closed."), "reset"),
         (wrapped(BrokenPipeError()), "reset"),

@@ -232,29 +232,34 @@ class ProcessDriver:
         """Wait until it is ready, or one of those watched has ended."""
         ready = place.spec.ready
         within_ns = ready.within_ns if ready is not None else 0
-        why = ""
+        why, ended = "", ""
 
         def settled() -> bool:
-            nonlocal why
+            nonlocal why, ended
             ended = _ended(watched)
             why = ended or (unready(ready, place.address) if ready is not None else "")
             return bool(ended) or not why
 
         poll(settled, within_ns, every_ns=EVERY_NS, clock=self._clock)
         if why:
+            limit = "" if ended else f" within {within_ns / 1e9:g} s"
             logs = [last_lines(_tail(other.log), of=f"{name} ({other.log})") for name, other in watched.items()]
             raise EnvironmentBroke(
-                "\n".join([f"{place.spec.name} is not ready within {within_ns / 1e9:g} s: {why}", *logs]),
+                "\n".join([f"{place.spec.name} is not ready{limit}: {why}", *logs]),
                 hint="the services' own words stand above",
             )
 
 
 def _ended(places: Mapping[str, _Place]) -> str:
-    """The first service that was started and has ended, in words; empty when all run."""
+    """The first service that has ended, in words; empty when none has.
+
+    One that ended well and has no `ready:` is a job, such as filling a database, and has done it.
+    """
     for name, place in places.items():
         if place.child is not None and place.pid() is None:
             code = place.child.returncode
-            return f"{name} ended with {f'exit code {code}' if code >= 0 else f'signal {-code}'}"
+            if code or place.spec.ready is not None:
+                return f"{name} ended with {f'exit code {code}' if code >= 0 else f'signal {-code}'}"
     return ""
 
 

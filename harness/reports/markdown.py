@@ -54,9 +54,8 @@ def _number(row: Row) -> tuple[str, ...]:
 def _point(told: Story) -> Iterator[str]:
     if not told.point:
         return
-    yield f"## Breaking point\n\n**{md(told.point)}**\n"
-    yield from (f"- {md(name)}: {md(value)}" for name, value in told.point_facts)
-    yield ""
+    because = "" if told.point_because in told.point else f" {md(told.point_because)}."
+    yield f"## Breaking point\n\n**{md(told.point)}**{because}\n"
     if told.levels:
         yield from _table(LEVEL_HEADS, told.levels)
 

@@ -81,6 +81,7 @@ class Story:
     key_facts: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
     point: str
+    point_because: str
     point_facts: tuple[tuple[str, str], ...]
     levels: tuple[tuple[str, ...], ...]
     faults: tuple[FaultRow, ...]
@@ -108,6 +109,7 @@ def story(verdict: Verdict, evidence: Evidence) -> Story:
         key_facts=tuple(_key_facts(verdict, evidence)),
         rows=rows,
         point=point_sentence(verdict.breaking_point),
+        point_because=clean(verdict.breaking_point.because) if verdict.breaking_point else "",
         point_facts=tuple(_point_facts(verdict.breaking_point)),
         levels=tuple(_levels(verdict)),
         faults=tuple(_fault(fault, evidence) for fault in evidence.faults),

@@ -53,7 +53,7 @@ PLOTS: Mapping[str, Plot] = {
         draw=resources.draw,
     ),
     "percentiles": Plot(
-        title="Latency distribution by stage",
+        title="Latency at every percentile",
         alt="Latency at every percentile for each stage, as deep as its number of answers goes",
         draw=percentiles.draw,
     ),

@@ -46,7 +46,7 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:  # noqa: A
         axes.plot(depths, bounds, marker="X", markersize=8, color=style.INK, linestyle="none",
                   markeredgecolor=style.PAPER, zorder=4, label="limits of the budget")  # fmt: skip
     scale.latency(axes, [us for _, _, us in curves], [limit.bound for limit in limits])
-    _depth_axis(axes, max(float(depth[-1]) for _, depth, _ in curves))
+    _depth_axis(axes, max(float(depth[-1]) for _, depth, _ in curves), page)
     style.headed(axes, "Latency distribution by stage", page)
     return figure
 
@@ -64,9 +64,10 @@ def _curve(evidence: Evidence, window: Window) -> tuple[Floats, Floats]:
     return np.append(1.0, depth), np.append(us[0], us)
 
 
-def _depth_axis(axes: Axes, deepest: float) -> None:
+def _depth_axis(axes: Axes, deepest: float, page: Page) -> None:
     axes.set_xscale("log")
     ticks = [share for share in _TICKS if 1 / (1 - share) <= deepest * 1.001 or share <= 0.9]
+    ticks = [share for share in ticks if not (page.narrow and share == 0.95)]
     axes.xaxis.set_major_locator(FixedLocator([1 / (1 - share) for share in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FixedFormatter([f"{share * 100:.6g} %" for share in ticks]))

@@ -141,13 +141,15 @@ def headed(axes: Axes, title: str, page: Page, handles: Sequence[Artist] | None 
     if not found:
         axes.set_title(title)
         return
-    columns = _columns([len(label) for label in labels], 50 if page.narrow else 138)
+    columns = _columns([len(label) for label in labels], 44 if page.narrow else 112)
     rows = -(-len(labels) // columns)
     axes.set_title(title, pad=6 + 13 * rows)
-    axes.legend(
+    made = axes.legend(
         found, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.1,
         borderpad=0.2, columnspacing=1.6, labelspacing=0.25,
     )  # fmt: skip
+    # The title's padding keeps its height free; its width must never narrow the panel.
+    made.set_in_layout(False)
 
 
 def _columns(lengths: Sequence[int], room: int) -> int:

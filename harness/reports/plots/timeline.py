@@ -197,8 +197,10 @@ def _draw_strip(axes: Axes, line: Timeline, lanes: dict[int, int], depth: int) -
         axes.barh(middle, end - start, left=start, height=0.42, color=style.ORANGE)
         label = style.name(name)
         left = _chars(line, line.end_s - end) < len(label) + 1
-        axes.text(start if left else end, middle, f"{label} " if left else f" {label}", ha="right" if left else "left",
-                  va="center_baseline", fontsize=8, clip_on=True)  # fmt: skip
+        axes.annotate(
+            label, (start if left else end, middle), xytext=(-4 if left else 4, 0), textcoords="offset points",
+            ha="right" if left else "left", va="center_baseline", fontsize=8, annotation_clip=False,
+        )  # fmt: skip
 
 
 def _stage_label(line: Timeline, stage: StageSpan, seconds: float) -> str:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
+import pytest
+
+from harness.errors import BadInput, ExitCode
+from harness.experiment import Experiment
+from harness.loader import from_document, load
 from harness.yaml_lines import Tree, parse
 
 TEXT = """\
@@ -49,3 +55,30 @@ def replaced(text: str, by: str) -> str:
     """The text of the document with one piece replaced; the piece must be there, once."""
     assert TEXT.count(text) == 1, text
     return TEXT.replace(text, by)
+
+
+def write(folder: Path, text: str) -> Path:
+    """The experiment file with this text, named relative to the current folder."""
+    (folder / "x.yaml").write_text(text)
+    return Path("x.yaml")
+
+
+def problems(folder: Path, text: str, **options: object) -> list[str]:
+    """What is said about a file that is wrong, one line for each problem."""
+    with pytest.raises(BadInput) as caught:
+        load(write(folder, text), **options)  # type: ignore[arg-type]
+    assert caught.value.exit_code is ExitCode.BAD_INPUT
+    return [str(problem) for problem in caught.value.problems]
+
+
+def built(**changes: object) -> Experiment:
+    """The example document with sections replaced; a section of None is left out."""
+    changed = {**whole(), **changes}
+    return from_document({key: value for key, value in changed.items() if value is not None}, base_dir=".")
+
+
+def wrong(**changes: object) -> list[str]:
+    """What is said about the example document with sections replaced."""
+    with pytest.raises(BadInput) as caught:
+        built(**changes)
+    return [str(problem).removeprefix("experiment ") for problem in caught.value.problems]

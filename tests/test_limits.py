@@ -87,7 +87,7 @@ def test_a_limit_is_read(expected: Limit) -> None:
 )
 def test_what_is_no_limit_is_refused_with_what_was_expected(text: object, message: str) -> None:
     """The message names the part that is wrong and what may stand there."""
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match="expected") as caught:
         parse_limit(text)
     assert str(caught.value) == message
 

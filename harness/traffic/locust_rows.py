@@ -65,7 +65,7 @@ class RowMaker:
         yield from troubles
 
     def _generators(self, last: int, at_ns: int) -> Iterator[Generator]:
-        """A row for each second not yet closed. After a stall these are several, and its gauges hold for all of them."""
+        """A row for each second not yet closed. After a stall these are several, and the gauges hold for them all."""
         if last <= self._closed_second:
             return
         cpu, lag = self._gauges.cpu(), self._lateness.take()

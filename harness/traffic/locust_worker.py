@@ -27,8 +27,9 @@ from harness.traffic.scenario import ScenarioError
 from harness.traffic.settings import ChildSettings
 
 EXEMPLARS_PER_RUN = 100
-# Users are long-lived and many: collecting the young often and the old seldom keeps pauses under a few milliseconds.
-_GC_THRESHOLDS = (20_000, 20, 100)
+# A collection stops all users for as long as it has objects to look at (some 0.3 us each): look at few at a time, and
+# at the survivors seldom, since users stay and Crowd.settle_memory takes them out of sight each second of a ramp.
+_GC_THRESHOLDS = (1_000, 200, 100)
 _LAST_WORDS_MS = 1000
 _SHAPE_IGNORED = "the scenario's LoadTestShape is ignored: the experiment's stages set the load"
 

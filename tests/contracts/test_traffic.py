@@ -194,7 +194,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Run:
         nobody.bind(("127.0.0.1", 0))
         patch.setenv("TEST_NOBODY_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         clock, logs = SystemClock(), tmp_path_factory.mktemp("failing")
-        events, began_ns = drive(locust("failing.py", clock, logs), clock, target.address, 2, 0, S // 2)
+        events, began_ns = drive(locust("failing.py", clock, logs), clock, target.address, 2, 0, S)
         return Run(events, target.seen.copy(), logs, began_ns)
 
 

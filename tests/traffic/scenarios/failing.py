@@ -1,4 +1,4 @@
-# ruff: noqa: D100, D101, D102, D103 - a scenario as people write it
+# ruff: noqa: D101, D103, RUF012 - a scenario as people write it
 """Each way to fail, by both clients. The port of nobody is given by the test."""
 
 import os

@@ -1,4 +1,4 @@
-# ruff: noqa: D100, D101, D102, D103 - a scenario as people write it
+# ruff: noqa: D101, D102, D103, RUF012 - a scenario as people write it
 """A locustfile as people write them: three kinds of users, listeners, an argument, a module beside it."""
 
 import time

@@ -1,4 +1,4 @@
-# ruff: noqa: D100, D101, D102, D103 - a scenario as people write it
+# ruff: noqa: D101, D102 - a scenario as people write it
 """Users who ask once a second."""
 
 from locust import FastHttpUser, constant_throughput, task

@@ -52,7 +52,8 @@ def _parts(told: Story, verdict: Verdict, folder: str) -> Iterator[RenderableTyp
         yield Text.assemble(("Undecided: ", "bold"), reason)
     for warning in told.warnings[:4]:
         yield Text.assemble(("Warning: ", "bold"), warning)
-    for sample in told.samples[:_MOST_SAMPLES]:
+    first_of = {sample.failure: sample for sample in reversed(told.samples)}
+    for sample in list(first_of.values())[-_MOST_SAMPLES:]:
         yield Text(f"Failed at {sample.at}: {sample.endpoint}, {sample.failure}, {sample.latency}: {sample.message}")
     yield Text("")
     yield f"Report: {folder}/report.html"

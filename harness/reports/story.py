@@ -60,6 +60,7 @@ class FaultRow:
 class Sample:
     """A failed request that was kept."""
 
+    due_ns: int
     at: str
     endpoint: str
     failure: str
@@ -74,6 +75,7 @@ class Story:
     experiment: str
     hypothesis: str
     run: str
+    started: str
     outcome: Outcome
     word: str
     symbol: str
@@ -102,6 +104,7 @@ def story(verdict: Verdict, evidence: Evidence) -> Story:
         experiment=clean(evidence.experiment.name, _NAME),
         hypothesis=clean(evidence.experiment.why, 1000),
         run=clean(evidence.header.run, _NAME),
+        started=clean(evidence.header.wall, 40),
         outcome=verdict.outcome,
         word=verdict.outcome.value.upper(),
         symbol=SYMBOLS[verdict.outcome],
@@ -116,7 +119,7 @@ def story(verdict: Verdict, evidence: Evidence) -> Story:
         undecided=tuple(undecided(verdict)),
         defects=tuple(_defects(evidence)),
         warnings=tuple(clean(warning) for warning in verdict.warnings),
-        samples=samples[:_MOST_EXEMPLARS],
+        samples=tuple(sorted(samples[:_MOST_EXEMPLARS], key=lambda sample: sample.due_ns)),
         samples_left_out=max(0, len(samples) - _MOST_EXEMPLARS),
         commands=tuple(_commands(evidence)),
         provenance=tuple(_provenance(evidence)),
@@ -145,6 +148,9 @@ _VERBS = {Outcome.PASS: "hold", Outcome.FAIL: "fail", Outcome.INCONCLUSIVE: "are
 
 def _told(finding: Finding) -> str:
     """A finding in half a line: by how much it missed when it failed, else its reason."""
+    if finding.question == "run":
+        reason = clean(finding.because, 200)
+        return reason[:1].upper() + reason[1:]
     subject, place = clean(finding.subject, 80), place_of(finding)
     missed = words.miss(finding.observed, finding.limit)
     if finding.outcome is Outcome.FAIL and missed:
@@ -294,6 +300,7 @@ def _samples(evidence: Evidence) -> Iterator[Sample]:
         ranked.append((nth[kind], one))
     for _, one in sorted(ranked, key=lambda pair: pair[0]):
         yield Sample(
+            due_ns=one.due_ns,
             at=f"{(one.due_ns - evidence.zero_ns) / NS_PER_S:.1f} s",
             endpoint=clean(one.endpoint, _NAME),
             failure=clean(one.failure, 20),

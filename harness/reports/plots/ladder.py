@@ -56,14 +56,14 @@ def rungs(verdict: Verdict, evidence: Evidence) -> list[Rung]:
 def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     """Latency over errors, one place per level; the bracket of the break is shaded and named."""
     found = rungs(verdict, evidence)
+    if not found:
+        figure, (axes,) = style.paper(page, [1.4])
+        style.empty(axes, "no level was measured")
+        style.headed(axes, "The ladder", page)
+        axes.set_xticks([])
+        return figure
     figure, (strip, latency, errors) = style.paper(page, [0.3, 2.9, 2.0])
     strip.axis("off")
-    if not found:
-        for axes in (latency, errors):
-            style.empty(axes, "no level was measured")
-        style.headed(latency, "The ladder", page)
-        latency.set_xticks([])
-        return figure
     places = np.arange(len(found), dtype=np.float64)
     _latency(latency, found, places, evidence, page)
     _errors(errors, found, places, evidence, page)

@@ -153,9 +153,14 @@ def headed(axes: Axes, title: str, page: Page, handles: Sequence[Artist] | None 
 
 
 def _columns(lengths: Sequence[int], room: int) -> int:
-    """The most legend columns that fit into `room` characters, when a column is as wide as its longest label."""
-    for columns in range(len(lengths), 1, -1):
-        rows = -(-len(lengths) // columns)
-        if sum(max(lengths[at : at + rows]) + 8 for at in range(0, len(lengths), rows)) <= room:
-            return columns
-    return 1
+    """The fewest legend columns with the fewest rows that fit into `room` characters (entries fill by column)."""
+    fitting = 1
+    for columns in range(2, len(lengths) + 1):
+        more, extra = divmod(len(lengths), columns)
+        sizes = [more + (at < extra) for at in range(columns)]
+        edges = [sum(sizes[:at]) for at in range(columns + 1)]
+        widths = [max(lengths[edges[at] : edges[at + 1]]) + 9 for at in range(columns)]
+        fewer_rows = -(-len(lengths) // columns) < -(-len(lengths) // fitting)
+        if fewer_rows and sum(widths) <= room:
+            fitting = columns
+    return fitting

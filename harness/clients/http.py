@@ -36,15 +36,15 @@ def get(url: str, *, timeout_s: float, limit_bytes: int = 1 << 20) -> Page:
         connection.request(
             "GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=_headers(parts)
         )
-        answer = connection.getresponse()
-        body = b""
-        while chunk := answer.read1(_CHUNK):
-            body += chunk
-            if len(body) > limit_bytes:
-                raise EnvironmentBroke(f"GET {shown}: more than {limit_bytes} bytes", hint="is this the right page?")
-            if clock.now() > timeout_s * NS_PER_S:
-                raise TimeoutError
-        return Page(status=answer.status, text=body.decode(errors="replace"))
+        with connection.getresponse() as answer:
+            body = b""
+            while chunk := answer.read1(_CHUNK):
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise EnvironmentBroke(f"GET {shown}: more than {limit_bytes} bytes", hint="is this the right page?")
+                if clock.now() > timeout_s * NS_PER_S:
+                    raise TimeoutError
+            return Page(status=answer.status, text=body.decode(errors="replace"))
     except TimeoutError:
         raise EnvironmentBroke(f"GET {shown}: no answer within {timeout_s:g} s") from None
     except (OSError, http.client.HTTPException) as error:

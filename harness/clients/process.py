@@ -68,6 +68,8 @@ def tree(pid: int) -> tuple[Usage, ...]:
         if process.status() == psutil.STATUS_ZOMBIE:
             raise NoSuchProcessError(f"process {pid} has ended")
         first = _usage(process)
+        if not first.rss_bytes:  # it is being taken apart: its memory goes before it becomes a zombie
+            raise NoSuchProcessError(f"process {pid} is ending")
         children = process.children(recursive=True)
     return (first, *(usage for child in children if (usage := _usage_or_none(child)) is not None))
 

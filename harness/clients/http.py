@@ -41,7 +41,7 @@ def get(url: str, *, timeout_s: float, limit_bytes: int = 1 << 20) -> Page:
             while chunk := answer.read1(_CHUNK):
                 body += chunk
                 if len(body) > limit_bytes:
-                    raise EnvironmentBroke(f"GET {shown}: more than {limit_bytes} bytes", hint="is this the right page?")
+                    raise EnvironmentBroke(f"GET {shown}: over {limit_bytes} bytes", hint="is this the right page?")
                 if clock.now() > timeout_s * NS_PER_S:
                     raise TimeoutError
             return Page(status=answer.status, text=body.decode(errors="replace"))

@@ -46,7 +46,7 @@ def test_a_page_is_read_with_its_status() -> None:
 def test_a_page_that_is_too_long_is_refused() -> None:
     """The limit is on what is read, whatever the length that is promised."""
     port, thread = answer(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000)
-    with pytest.raises(EnvironmentBroke, match="more than 1000 bytes"):
+    with pytest.raises(EnvironmentBroke, match="over 1000 bytes"):
         http.get(f"http://127.0.0.1:{port}/", timeout_s=2, limit_bytes=1000)
     thread.join(5)
 
@@ -58,6 +58,7 @@ def test_a_page_that_never_ends_is_given_up_and_no_password_is_told() -> None:
         http.get(f"http://user:secret@127.0.0.1:{port}/", timeout_s=0.2)
     assert "secret" not in str(caught.value)
     thread.join(5)
+    assert not thread.is_alive(), "our end of the connection was not closed"
 
 
 def test_what_is_no_http_is_an_error_in_words() -> None:

@@ -113,7 +113,7 @@ def test_when_a_container_is_not_up(state: dict[str, Any], wanted: bool, expecte
     [
         ("healthy", ("", False)),
         ("starting", ("its health check has not passed yet", False)),
-        ("unhealthy", ("its health check fails", True)),
+        ("unhealthy", ("its health check fails", False)),
     ],
 )
 def test_a_health_check_is_waited_for(health: str, expected: tuple[str, bool]) -> None:

@@ -27,7 +27,7 @@ from harness.experiment import (
     Stage,
     TrafficSpec,
 )
-from harness.limits import CONTAINER_METRICS, PROBE_METRICS, PROCESS_METRICS, REQUEST_METRICS
+from harness.limits import HOST, MEMORY_AS_SIZE, PROBE_METRICS, PROBE_METRICS_OF, REQUEST_METRICS
 from harness.problems import Problems, did_you_mean, shown
 from harness.sections import Placed, WrittenFault
 from harness.units import format_duration
@@ -81,12 +81,16 @@ def check(draft: Draft, problems: Problems) -> tuple[Fault, ...]:
     return tuple(fault.value for fault in faults)
 
 
-def resolve(limit: Limit, probes: Iterable[ProbeSpec]) -> Limit:
-    """The limit with its subject filled in, when it is a probe's metric that only one subject has."""
-    subjects = _subjects(limit.metric, probes)
-    if limit.of or limit.metric in REQUEST_METRICS or len(subjects) != 1:
+def resolve(limit: Limit, probes: Collection[ProbeSpec]) -> Limit:
+    """A probe's metric with its subject filled in, where only one has it; memory as a size by its name there."""
+    if limit.metric in REQUEST_METRICS:
         return limit
-    return replace(limit, of=subjects[0])
+    of = limit.of or _subjects(limit.metric, probes)[0]
+    metric = limit.metric
+    if metric == "memory" and limit.unit == "bytes":
+        kinds = [probe.kind for probe in probes if probe.of == of and probe.kind in MEMORY_AS_SIZE]
+        metric = MEMORY_AS_SIZE[kinds[0]] if kinds else metric
+    return replace(limit, of=of, metric=metric)
 
 
 def _unique(draft: Draft, problems: Problems) -> None:
@@ -293,6 +297,8 @@ def _probes(draft: Draft, problems: Problems) -> None:
             _needs_process(probe.of, (*placed.path, "process"), draft, problems)
         if probe.kind == "container" and isinstance(draft.stack, ProcessStack) and probe.of in (draft.services or ()):
             problems.add((*placed.path, "container"), f"{probe.of} is a process, not a container", hint="process:")
+        if probe.of == HOST:
+            problems.add(placed.path, "host is the harness's own machine, which is always read; choose another name")
         for name in _REFERENCE.findall(probe.url):
             if links is not None and name not in links:
                 problems.add((*placed.path, "prometheus"), _no_such("service or proxy", name, links))
@@ -314,7 +320,10 @@ def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
         return
     probes = [probe.value for probe in draft.probes]
     subjects = _subjects(limit.metric, probes)
-    if not subjects:
+    if limit.of == HOST and limit.metric in PROBE_METRICS_OF[HOST]:
+        if limit.metric == "memory" and limit.unit == "bytes":
+            problems.add(placed.path, "memory of host is read as a share only; write a percentage")
+    elif not subjects:
         problems.add(placed.path, _undelivered(limit, probes))
     elif not limit.of and len(subjects) > 1:
         problems.add(placed.path, f"{limit.metric} of what? Probes read it of {', '.join(subjects)}")
@@ -324,28 +333,27 @@ def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
 
 
 def _subjects(metric: str, probes: Iterable[ProbeSpec]) -> tuple[str, ...]:
-    """Whose readings have this metric."""
-    return tuple(dict.fromkeys(probe.of for probe in probes if metric in _delivered(probe)))
+    """Whose readings have this metric. The host's stand for nobody else's: `cpu < 60%` without a probe is refused."""
+    found = tuple(dict.fromkeys(probe.of for probe in probes if metric in _delivered(probe)))
+    only_of_host = not any(metric in metrics for kind, metrics in PROBE_METRICS_OF.items() if kind != HOST)
+    return (HOST,) if not found and only_of_host and metric in PROBE_METRICS_OF[HOST] else found
 
 
 def _delivered(probe: ProbeSpec) -> tuple[str, ...]:
     if probe.kind == "prometheus":
         return probe.series
-    return tuple(CONTAINER_METRICS if probe.kind == "container" else PROCESS_METRICS)
+    return tuple(PROBE_METRICS_OF[probe.kind])
 
 
 def _undelivered(limit: Limit, probes: Iterable[ProbeSpec]) -> str:
     if limit.metric in PROBE_METRICS:
-        kinds = [kind for kind, metrics in _DELIVER if limit.metric in metrics]
+        kinds = [kind for kind, metrics in PROBE_METRICS_OF.items() if limit.metric in metrics and kind != HOST]
         offer = " or ".join(f"{{{kind}: {limit.of or 'NAME'}}}" for kind in kinds)
         return f"no probe reads {limit.metric}{f' of {limit.of}' if limit.of else ''}; add {offer} to probes"
     known = (*REQUEST_METRICS, *PROBE_METRICS, *(series for probe in probes for series in probe.series))
     near = did_you_mean(limit.metric, known)
     listed = ", ".join(dict.fromkeys(known))
     return f"unknown metric {shown(limit.metric)}{near} (known: {listed}, and what a prometheus probe lists in series)"
-
-
-_DELIVER = (("container", CONTAINER_METRICS), ("process", PROCESS_METRICS))
 
 
 def _questions(draft: Draft, problems: Problems) -> None:

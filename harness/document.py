@@ -131,11 +131,6 @@ Workers = Annotated[int, PlainValidator(_whole(1, MAX_PROCESSES)), _integer(1, M
 Seed = Annotated[int, PlainValidator(_whole(0, 2**53)), _integer(0, 2**53, "what chance is drawn from")]
 Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 ReadyText = Annotated[Ready, PlainValidator(_ready), _string(READY_PATTERN, "tcp | http /path [within 30s]")]
-Address = Annotated[
-    str,
-    PlainValidator(_matching(ADDRESS_PATTERN, "an address such as http://host:8088 or host:5432")),
-    _string(ADDRESS_PATTERN, "URL or host:port"),
-]
 Listen = Annotated[
     str, PlainValidator(_matching(LISTEN_PATTERN, "host or host:port")), _string(LISTEN_PATTERN, "host or host:port")
 ]

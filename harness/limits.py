@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, cast
 
 from harness.experiment import Limit
@@ -26,9 +26,6 @@ from harness.problems import did_you_mean
 from harness.units import (
     NS_PER_US,
     duration_ns,
-    format_bytes,
-    format_duration,
-    format_percent,
     percent_share,
     size_bytes,
 )
@@ -40,27 +37,42 @@ PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 
 LATENCIES = (*PERCENTILES, "max", "mean")
 REQUEST_METRICS = (*LATENCIES, "errors", "rate")
 
-# What container and process probes deliver, by the unit of its limit. `memory` may also be given as a size.
-CONTAINER_METRICS: Mapping[str, Unit] = {
-    "cpu": "share",
-    "memory": "share",
-    "throttled": "share",
-    "disk_read": "bytes",
-    "disk_write": "bytes",
-    "net_in": "bytes",
-    "net_out": "bytes",
-    "pids": "number",
-    "restarts": "number",
-    "oom_kills": "number",
+# What each kind of probe reads, by the unit of its limit. The host is always read, under the name host.
+PROBE_METRICS_OF: Mapping[str, Mapping[str, Unit]] = {
+    "container": {
+        "cpu": "share",
+        "cpu_cores": "number",
+        "memory": "share",
+        "memory_bytes": "bytes",
+        "throttled": "share",
+        "disk_read_bytes_per_s": "bytes",
+        "disk_write_bytes_per_s": "bytes",
+        "rx_bytes_per_s": "bytes",
+        "tx_bytes_per_s": "bytes",
+        "restarts": "number",
+        "oom_kills": "number",
+    },
+    "process": {
+        "cpu": "share",
+        "memory": "share",
+        "rss_bytes": "bytes",
+        "threads": "number",
+        "open_files": "number",
+    },
+    "host": {
+        "cpu": "share",
+        "memory": "share",
+        "load1": "number",
+        "swap_used_bytes": "bytes",
+        "disk_free": "share",
+    },
 }
-PROCESS_METRICS: Mapping[str, Unit] = {
-    "cpu": "share",
-    "memory": "share",
-    "threads": "number",
-    "open_files": "number",
+PROBE_METRICS: Mapping[str, Unit] = {
+    metric: unit for metrics in PROBE_METRICS_OF.values() for metric, unit in metrics.items()
 }
-PROBE_METRICS: Mapping[str, Unit] = {**CONTAINER_METRICS, **PROCESS_METRICS}
-_ALSO_BYTES = frozenset({"memory"})
+# `memory of api < 200MB` is about this reading of the probe.
+MEMORY_AS_SIZE: Mapping[str, str] = {"container": "memory_bytes", "process": "rss_bytes"}
+HOST = "host"
 
 MAX_TEXT = 300
 _METRIC = r"[A-Za-z_:][\w:.]*(?:\{[^{}]*\})?"
@@ -100,18 +112,6 @@ def parse_limit(text: object) -> Limit:
         scope=tuple(re.split(r"\s*,\s*", match["scope"])) if match["scope"] else (),
         sustain_ns=_sustain(match["sustain"]),
     )
-
-
-def format_value(value: float, unit: Unit) -> str:
-    """A value of a limit's unit for a person: 12.5ms, 0.5%, 64MB, 90/s, 42."""
-    writers: Mapping[Unit, Callable[[float], str]] = {
-        "us": lambda us: format_duration(us * NS_PER_US),
-        "share": format_percent,
-        "bytes": format_bytes,
-        "per_s": lambda rate: f"{rate:.6g}/s",
-        "number": lambda number: f"{number:.6g}",
-    }
-    return writers[unit](value)
 
 
 def render_limit(limit: Limit) -> str:
@@ -160,7 +160,7 @@ def _rate(written: str) -> float:
 
 def _probe_value(metric: str, written: str) -> tuple[float, Unit]:
     unit = PROBE_METRICS[metric]
-    if unit == "bytes" or (metric in _ALSO_BYTES and not written.endswith("%")):
+    if unit == "bytes" or (metric == "memory" and not written.endswith("%")):
         return float(size_bytes(written)), "bytes"
     if unit == "number":
         if _NUMBER.fullmatch(written) is None:

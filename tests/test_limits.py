@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.experiment import Limit
-from harness.limits import PROBE_METRICS, REQUEST_METRICS, format_value, parse_limit, render_limit, samples_to_decide
+from harness.limits import PROBE_METRICS, REQUEST_METRICS, parse_limit, render_limit, samples_to_decide
 
 SHAPE = "expected METRIC [of SUBJECT] < VALUE [in SCOPE] [for DURATION], such as: p95 < 500ms in steady, got "
 
@@ -163,9 +163,3 @@ def test_any_text_is_a_limit_or_a_value_error(text: str) -> None:
 def test_the_fewest_requests_that_decide(text: str, needed: int | None) -> None:
     """The published sample sizes: below them no 95 % bound exists."""
     assert samples_to_decide(parse_limit(text)) == needed
-
-
-def test_values_are_written_in_the_unit_of_their_limit() -> None:
-    """For reports: a value beside its limit reads like the limit."""
-    written = [format_value(12_500, "us"), format_value(0.005, "share"), format_value(64e6, "bytes")]
-    assert [*written, format_value(90, "per_s"), format_value(42, "number")] == ["12.5ms", "0.5%", "64MB", "90/s", "42"]

@@ -129,7 +129,10 @@ def test_a_kind_of_a_plug_in_is_read_like_ours() -> None:
     ours = find("container", "cpu")
     assert ours is not None
     theirs = replace(ours, driver="gpu", name="throttle")
-    document: dict[str, object] = {**whole(), "faults": [{"gpu": "throttle", "on": "card-1", "cpus": 2, "during": "level-500"}]}
+    document: dict[str, object] = {
+        **whole(),
+        "faults": [{"gpu": "throttle", "on": "card-1", "cpus": 2, "during": "level-500"}],
+    }
     assert from_document(document, base_dir=".", extra_kinds=[theirs]).faults[0].driver == "gpu"
     with pytest.raises(BadInput, match="expected one of the keys toxic, container, process, got gpu"):
         from_document(document, base_dir=".")
@@ -334,6 +337,21 @@ def test_judging_again_gives_the_same_experiment(folder: Path) -> None:
     """From the record alone, without a file; also through JSON, as it stands in a journal."""
     found = load(write(folder, TEXT))
     assert from_document(json.loads(json.dumps(found.document)), base_dir=found.base_dir) == found
+
+
+def test_a_reading_is_named_as_its_probe_names_it() -> None:
+    """Memory as a size is another reading than memory as a share; the host needs no probe."""
+    budget = [
+        "memory of api < 200MB",
+        "memory of api < 75%",
+        "memory of box < 64MiB",
+        "cpu of host < 90%",
+        "disk_free > 5%",
+    ]
+    found = built(probes=[{"process": "api"}, {"container": "box"}], budget=budget)
+    assert [(limit.metric, limit.of) for limit in found.budget] == [
+        ("rss_bytes", "api"), ("memory", "api"), ("memory_bytes", "box"), ("cpu", "host"), ("disk_free", "host"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.key}-{kind.name}")

@@ -81,16 +81,15 @@ def _alive(header: RunStarted) -> bool:
 def _heal(folder: RunFolder, header: RunStarted, intended: FaultIntended) -> str:
     experiment = from_document(header.document, base_dir=header.base_dir, where=str(folder.journal))
     driver = _driver(intended.driver, experiment, folder.run)
-    if driver is None:
-        return "ended with the harness that started it"
-    fault = next((one for one in experiment.faults if one.name == intended.fault), None)
-    if fault is None:
-        raise BadInput(f"the journal's header does not know the fault {intended.fault}")
-    driver.heal(fault, intended.before)
+    if driver is not None:
+        fault = next((one for one in experiment.faults if one.name == intended.fault), None)
+        if fault is None:
+            raise BadInput(f"the journal's header does not know the fault {intended.fault}")
+        driver.heal(fault, intended.before)
     writer = Writer.resume(folder.journal)
     writer.append(FaultHealed(at_ns=intended.at_ns, fault=intended.fault, asked_ns=intended.at_ns), sync=True)
     writer.close()
-    return "healed"
+    return "healed" if driver is not None else "ended with the harness that started it"
 
 
 def _driver(name: str, experiment: Experiment, run: str) -> FaultDriver | None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -147,6 +147,20 @@ def test_a_dead_subject_raises(name: str, image: str) -> None:
             return False
 
         assert poll(raised, IN_TIME_NS)
+
+
+def test_a_process_that_is_being_taken_apart_is_dead() -> None:
+    """The kernel gives its memory back before it becomes a zombie: in between it has zero bytes and looks alive."""
+    large = "hold = b'x' * 200_000_000; print(flush=True); input()"
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", large], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            probe = ProcessProbe(lambda pid=child.pid: pid)  # type: ignore[misc]
+            child.kill()
+            with suppress(HarnessError):
+                while True:
+                    assert probe.read()["rss_bytes"] > 0
 
 
 @pytest.mark.parametrize("name", named("container", "process"))

@@ -181,6 +181,23 @@ def test_compose_fills_links_into_its_environment_and_finds_containers_by_servic
 
 
 @pytest.mark.needs("docker")
+def test_a_port_forwarder_that_accepts_for_nobody_is_not_ready(tmp_path: Path, image: str) -> None:
+    """Docker listens at a published port from the start; the service in the container comes a second later."""
+    late = COMPOSE.format(image=image, code=0).replace(
+        '[python3, -m, http.server, "8000"]', "[sh, -c, 'sleep 1; exec python3 -m http.server 8000']"
+    )
+    (tmp_path / "compose.yaml").write_text(late)
+    spec = ComposeStack(file="compose.yaml", ready={"web": Ready(how="tcp", within_ns=SOON)}, env={"GREETING": ""})
+    run = f"T-{uuid.uuid4().hex[:8]}"
+    driver = ComposeDriver(spec, links={}, base_dir=tmp_path, log_dir=tmp_path, run=run)
+    try:
+        driver.up(lambda _: None)
+        assert http.get(f"http://{driver.address('web')}/", timeout_s=5).status == 200
+    finally:
+        driver.down()
+
+
+@pytest.mark.needs("docker")
 def test_a_compose_service_that_ends_badly_is_said_with_its_log_and_all_is_taken_down(
     tmp_path: Path, image: str
 ) -> None:

@@ -181,7 +181,7 @@ def test_down_ends_stopped_and_deaf_services_and_their_children(stacks: Stacks) 
 
 
 def test_services_end_when_the_harness_is_killed(tmp_path: Path) -> None:
-    """kill -9 on the harness, called from a thread that has ended: the warden takes the services down."""
+    """kill -9 on the harness, called from a thread that has ended: the warden, deaf to signals, ends the services."""
     program = f"""
 import sys, threading
 from pathlib import Path
@@ -201,5 +201,8 @@ sys.stdin.read()
         pid = int(harness.stdout.readline())
         assert group(pid)
         os.kill(pid, signal.SIGSTOP)
+        (warden,) = [one for one in psutil.Process(harness.pid).children() if one.pid != pid]
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            warden.send_signal(number)
         harness.kill()
         assert poll(lambda: not group(pid), IN_TIME_NS)

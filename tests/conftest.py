@@ -67,3 +67,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"HARNESS_REQUIRE names {part}, but {why}", pytrace=False)
             if why:
                 pytest.skip(f"needs {part}: {why}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --update-golden` writes tests/golden/ anew; the diff is then read by a person."""
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing")

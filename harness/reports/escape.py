@@ -24,6 +24,7 @@ _SPACE = re.compile(r"\s+")
 _MARKDOWN = {char: f"\\{char}" for char in "\\`*_[]|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;", "$": "&#36;"}
 # Mentions, issue references and bare links are made from the *rendered* text, so only an unseen space breaks them.
 _REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|://|www\.", re.IGNORECASE)
+_SPLIT, _START = "\ue000", "\ue001"
 _BLOCK = re.compile(r"^(?:[-+=#]|\d+(?=[.)](?:\s|$)))")
 
 
@@ -47,6 +48,8 @@ def shorten(text: str, limit: int) -> str:
 
 def markdown(text: object, limit: int = LINE_LIMIT) -> str:
     """Text for any place in a Markdown line or table cell: no markup, link, mention, maths or HTML survives."""
-    line = "".join(_MARKDOWN.get(char, char) for char in clean(text, limit))
-    line = _REFERENCE.sub(lambda found: f"{found[0][0]}&#8203;{found[0][1:]}", line)
-    return _BLOCK.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", line)
+    # Private-use characters, which clean text never holds, keep places while the rest is escaped.
+    line = _REFERENCE.sub(lambda found: f"{found[0][0]}{_SPLIT}{found[0][1:]}", clean(text, limit))
+    line = _BLOCK.sub(lambda found: f"{_START}{found[0]}", line)
+    line = "".join(_MARKDOWN.get(char, char) for char in line).replace(_SPLIT, "&#8203;")
+    return re.sub(f"{_START}(.)", lambda found: f"&#{ord(found[1])};", line)

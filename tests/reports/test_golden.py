@@ -1,0 +1,36 @@
+"""The text reports of a small exact run, as they stand in tests/golden/. `pytest --update-golden` writes them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.evidence import Evidence
+from harness.reports.console import summary
+from harness.reports.json import evidence_json, verdict_json
+from harness.reports.junit import junit
+from harness.reports.markdown import markdown
+from harness.reports.story import story
+from harness.verdict import Verdict
+from tests.reports.samples import small_evidence, small_verdict
+
+FOLDER = Path(__file__).parent.parent / "golden"
+MADE: dict[str, Callable[[Verdict, Evidence], bytes]] = {
+    "summary.txt": lambda verdict, evidence: summary(verdict, evidence, "results/ladder/run").encode() + b"\n",
+    "report.md": lambda verdict, evidence: markdown(story(verdict, evidence)).encode(),
+    "verdict.json": verdict_json,
+    "evidence.json": lambda _, evidence: evidence_json(evidence),
+    "junit.xml": junit,
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_report_equals_golden(name: str, request: pytest.FixtureRequest) -> None:
+    """A change in what a person or a machine reads is a diff that somebody accepts."""
+    made = MADE[name](small_verdict(), small_evidence())
+    golden = FOLDER / name
+    if request.config.getoption("--update-golden"):
+        golden.write_bytes(made)
+    assert made.decode() == golden.read_text("utf-8")

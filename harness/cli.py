@@ -132,7 +132,7 @@ def report(run: str, output: Path) -> ExitCode:
 def list_runs(output: Path, faults: bool) -> ExitCode:
     """List the runs in the results folder, oldest first."""
     if faults:
-        from harness.catalogue import KINDS
+        from harness.loader.catalogue import KINDS
 
         for kind in KINDS:
             click.echo(f"{kind.driver:10} {kind.name:12} {kind.felt}")

@@ -12,18 +12,18 @@ from types import FrameType
 
 import click
 
-from harness.calls import ThreadCalls
 from harness.clock import Inbox, SystemClock, wall_now
 from harness.errors import ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
-from harness.guard import Guard
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
 from harness.loader import load
-from harness.loop import Loop, Message, Stop
 from harness.plan import Plan, plan
 from harness.reports.live import LiveView
 from harness.result import RunFolder, as_json, create, find, provenance
 from harness.run import Ending, run
+from harness.run.calls import ThreadCalls
+from harness.run.guard import Guard
+from harness.run.loop import Loop, Message, Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -129,8 +129,8 @@ def _conclude(folder: RunFolder, ending: Ending, loop: Loop, *, entered: bool, a
 
 def judged(folder: RunFolder, *, as_json: bool, plots: bool) -> ExitCode:
     """Judge a run from its journal, write its reports, print the summary or verdict.json."""
+    from harness.evidence.measure import measure
     from harness.judges import judge
-    from harness.measure import measure
     from harness.reports import render
     from harness.reports.console import summary
 

@@ -19,13 +19,13 @@ from harness.faults.container import ContainerFaults
 from harness.faults.process import ProcessFaults
 from harness.faults.toxiproxy import ToxiproxyFaults
 from harness.links import ToxiproxyLinks
-from harness.loop import Watched
 from harness.probes import Probe
 from harness.probes.container import ContainerProbe
 from harness.probes.host import HostProbe
 from harness.probes.process import ProcessProbe
 from harness.probes.prometheus import PrometheusProbe
 from harness.run import World
+from harness.run.loop import Watched
 from harness.stacks import StackDriver
 from harness.stacks.addresses import fill
 from harness.stacks.compose import ComposeDriver

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.catalogue import Kind, find
 from harness.experiment import Experiment, Fault, Limit, Stage
-from harness.limits import samples_to_decide
+from harness.loader.catalogue import Kind, find
+from harness.loader.limits import samples_to_decide
 from harness.plan import EnterStage, Heal, Inject, Plan, users_at
 from harness.units import NS_PER_S, format_duration, format_percent
 

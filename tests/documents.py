@@ -10,7 +10,7 @@ import pytest
 from harness.errors import BadInput, ExitCode
 from harness.experiment import Experiment
 from harness.loader import from_document, load
-from harness.yaml_lines import Tree, parse
+from harness.loader.yaml_lines import Tree, parse
 
 TEXT = """\
 name: ladder

@@ -8,7 +8,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cells import percentile
+from harness.evidence.cells import percentile
 from harness.histogram import MAX_US, Histogram, bucket_low, bucket_middle, bucket_of, decode
 
 latencies = st.integers(0, MAX_US)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from harness.experiment import Experiment
 from harness.loader import from_document
+from harness.loader.yaml_lines import Tree
 from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, plan, users_at
 from harness.units import NS_PER_S
-from harness.yaml_lines import Tree
 from tests.documents import whole
 
 

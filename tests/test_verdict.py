@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from harness.errors import ExitCode
 from harness.evidence import Defect, Evidence
+from harness.evidence.measure import measure
 from harness.experiment import Question
 from harness.journal import Event, FaultFelt, Generator, Reading, RunEnded, StageEntered, Traffic, WorkerLost
 from harness.judges import JUDGES, judge
-from harness.measure import measure
 from harness.testing import JournalBuilder, encoded
 from harness.units import NS_PER_S
 from harness.verdict import Answer, Outcome, merge, under_defects
@@ -128,9 +128,7 @@ def test_lost_requests_block_a_pass_but_not_a_fail() -> None:
 
 def test_requests_that_disappeared_block_a_pass() -> None:
     """started is not finished + lost: the books do not balance."""
-    events = [
-        replace(event, started=event.started + 3) if isinstance(event, Traffic) else event for event in journal()
-    ]
+    events = [replace(event, started=event.started + 3) if isinstance(event, Traffic) else event for event in journal()]
     assert outcome(events) is Outcome.INCONCLUSIVE
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import sqrt
 
-from harness.bottleneck import bottleneck
-from harness.decision import Decision, decide, first_breach, kept_counts, sight
 from harness.evidence import Evidence, Window
+from harness.evidence.measure import latency
 from harness.experiment import Limit, Question
-from harness.measure import latency
+from harness.judges.bottleneck import bottleneck
+from harness.judges.decision import Decision, decide, first_breach, kept_counts, sight
 from harness.verdict import Answer, BreakingPoint, Finding, Level, Outcome, Where, under_defects
 
 DEFAULT_LIMITS: Mapping[str, float] = {"errors": 0.01, "p95": 500_000.0, "p99": 2_000_000.0}

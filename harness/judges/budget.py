@@ -7,10 +7,10 @@ inconclusive, and a bad one cannot hide in the sum.
 
 from __future__ import annotations
 
-from harness import intervals
-from harness.decision import TRAFFIC_METRICS, Decision, decide, sight
 from harness.evidence import Evidence, Window
 from harness.experiment import Limit, Question
+from harness.judges import intervals
+from harness.judges.decision import TRAFFIC_METRICS, Decision, decide, sight
 from harness.units import NS_PER_S
 from harness.verdict import Answer, Finding, Outcome, Where, under_defects
 

@@ -17,7 +17,7 @@ from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.journal import Event, TrafficEnded
-from harness.loop import Call, Done, Message
+from harness.run.loop import Call, Done, Message
 from harness.stacks import Announce
 from harness.traffic import Load
 from harness.units import NS_PER_S

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from harness.evidence import Evidence
 from harness.experiment import Limit
-from harness.limits import PERCENTILES
+from harness.loader.limits import PERCENTILES
 from harness.reports import words
 from harness.reports.plots import scale, style
 from harness.reports.plots.style import Page

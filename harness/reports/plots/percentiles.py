@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from harness.evidence import Evidence, Window
 from harness.histogram import bucket_middle
-from harness.limits import PERCENTILES
+from harness.loader.limits import PERCENTILES
 from harness.reports.plots import scale, style
 from harness.reports.plots.latency import latency_limits
 from harness.reports.plots.style import Page

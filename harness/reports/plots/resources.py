@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from harness.evidence import Evidence, Series
 from harness.experiment import Limit
 from harness.journal import Generator
-from harness.limits import REQUEST_METRICS
+from harness.loader.limits import REQUEST_METRICS
 from harness.reports import words
 from harness.reports.plots import scale, style
 from harness.reports.plots.style import Page

@@ -29,7 +29,7 @@ _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400
 _LANE_IN = 0.19
 _CHAR_IN = 0.068
 _MARGIN_IN = 0.95
-_MOST_LANES = 8
+MOST_LANES = 8
 _AXIS_IN = 0.45
 
 
@@ -72,11 +72,11 @@ def timeline(verdict: Verdict, evidence: Evidence, page: Page) -> Timeline:
 
 def panels(line: Timeline, heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """A figure with the strip on top and panels below it, the spans drawn behind them, the clock under the last."""
-    lanes = _lanes(line)
-    depth = 1 + max(lanes.values(), default=0)
+    placed = lanes(line)
+    depth = 1 + max(placed.values(), default=0)
     strip_in = _LANE_IN * (depth + 1) + 0.1
     figure, (strip, *rest) = style.paper(line.page, [strip_in, *heights_in[:-1], heights_in[-1] + _AXIS_IN])
-    _draw_strip(strip, line, lanes, depth)
+    _draw_strip(strip, line, placed, depth)
     for axes in rest:
         _draw_spans(axes, line)
     clock_axis(rest[-1], line)
@@ -164,25 +164,25 @@ def _fault_spans(line: Timeline) -> list[tuple[str, float, float]]:
     return spans
 
 
-def _lanes(line: Timeline) -> dict[int, int]:
+def lanes(line: Timeline) -> dict[int, int]:
     """Fault index -> lane (from 1): the highest lane in which bar and name touch no other."""
     free: list[float] = []
-    lanes: dict[int, int] = {}
+    placed: dict[int, int] = {}
     per_char = line.end_s * _CHAR_IN / (line.page.width_in - _MARGIN_IN)
     for index, (name, start, end) in enumerate(_fault_spans(line)):
         needed = (len(style.name(name)) + 2) * per_char
         left = end + needed > line.end_s
         low, high = (start - needed, end) if left else (start, end + needed)
         lane = next((at for at, until in enumerate(free) if until <= low), len(free))
-        if lane == len(free) and lane < _MOST_LANES:
+        if lane == len(free) and lane < MOST_LANES:
             free.append(high)
-        lane = min(lane, _MOST_LANES - 1)
+        lane = min(lane, MOST_LANES - 1)
         free[lane] = max(free[lane], high)
-        lanes[index] = lane + 1
-    return lanes
+        placed[index] = lane + 1
+    return placed
 
 
-def _draw_strip(axes: Axes, line: Timeline, lanes: dict[int, int], depth: int) -> None:
+def _draw_strip(axes: Axes, line: Timeline, placed: dict[int, int], depth: int) -> None:
     axes.set_ylim(depth, 0)
     axes.axis("off")
     for stage in line.evidence.stages:
@@ -193,7 +193,7 @@ def _draw_strip(axes: Axes, line: Timeline, lanes: dict[int, int], depth: int) -
         axes.text((start + end) / 2, 0.45, _stage_label(line, stage, end - start), ha="center", va="center_baseline",
                   fontsize=8, color=style.PAPER if broke else style.INK, clip_on=True)  # fmt: skip
     for index, (name, start, end) in enumerate(_fault_spans(line)):
-        middle = lanes[index] + 0.5
+        middle = placed[index] + 0.5
         axes.barh(middle, end - start, left=start, height=0.42, color=style.ORANGE)
         label = style.name(name)
         left = _chars(line, line.end_s - end) < len(label) + 1

@@ -1,0 +1,311 @@
+"""The shapes of an experiment file: flat pydantic models, one for each mapping that a person writes.
+
+A model checks what can be seen within one mapping; `sections.py` puts the records together and `consistency.py`
+checks what spans several. The JSON Schema is made from these models (see schema.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+
+from harness.experiment import ROLES, Ready
+from harness.loader.problems import Path, Problems, did_you_mean, shown
+from harness.units import NS_PER_S, duration_ns
+
+MAX_USERS = 10_000_000
+MAX_SPAN_NS = 30 * 24 * 3600 * NS_PER_S
+MAX_PROCESSES = 256
+MAX_TEXT = 10_000
+
+# A masked value (***) must be readable again: old runs are judged from their masked document.
+DURATION_PATTERN = r"^\s*(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+TAG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+ADDRESS_PATTERN = r"^([a-z][a-z0-9+.-]*://[^\s/?#]+([/?#]\S*)?|[^\s:/]+:\d{1,5}|\S*\*\*\*\S*)$"
+LISTEN_PATTERN = r"^(|[^\s:/]+(:\d{1,5})?|:\d{1,5})$"
+READY_PATTERN = r"^(tcp|http\s+/\S*)(\s+within\s+\S+)?$"
+SERIES_PATTERN = r"^[A-Za-z_:][A-Za-z0-9_:.]*(\{[^{}]*\})?$"
+PROMETHEUS_PATTERN = r"^(https?://\S+|[A-Za-z0-9][A-Za-z0-9_.-]*/\S*|\{[A-Za-z0-9_.-]+\}/\S*)$"
+TOXIPROXY_PATTERN = r"^(auto|embedded|server|https?://\S+|\S*\*\*\*\S*)$"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {shown(value)}" + _quote_it(value))
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"expected a text of at most {MAX_TEXT} characters, got {len(value)}")
+    return value
+
+
+def _quote_it(value: object) -> str:
+    return "; put it in quotes" if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _filled(value: object) -> str:
+    text = _text(value)
+    if not text.strip():
+        raise ValueError("expected a text, got an empty one")
+    return text
+
+
+def _matching(pattern: str, expected: str) -> Callable[[object], str]:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(value: object) -> str:
+        text = _text(value)
+        if compiled.fullmatch(text) is None:
+            raise ValueError(f"expected {expected}, got {shown(text)}")
+        return text
+
+    return read
+
+
+def _duration(value: object) -> int:
+    if isinstance(value, str) and len(value) > 40:
+        raise ValueError(f"expected a duration such as 30s, got a text of {len(value)} characters")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"expected a duration such as 30s, got {value!r}")
+    span_ns = duration_ns(value)
+    if span_ns > MAX_SPAN_NS:
+        raise ValueError(f"expected a duration of at most 30 days, got {value!r}")
+    return span_ns
+
+
+def _span(value: object) -> int:
+    span_ns = _duration(value)
+    if span_ns == 0:
+        raise ValueError(f"expected a duration above zero, got {value!r}")
+    return span_ns
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"expected a whole number, got {shown(value)}")
+        if not least <= value <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}, got {shown(value)}")
+        return value
+
+    return read
+
+
+def _ready(value: object) -> Ready:
+    text = value if isinstance(value, str) else ""
+    match = re.fullmatch(r"(?:(tcp)|http\s+(/\S*))(?:\s+within\s+(\S+))?", text.strip())
+    if match is None:
+        raise ValueError(f"expected tcp or http /path, and perhaps within 60s, got {shown(value)}")
+    within_ns = _span(match[3]) if match[3] else 30 * NS_PER_S
+    return Ready(how="tcp", within_ns=within_ns) if match[1] else Ready(how="http", path=match[2], within_ns=within_ns)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return _text(str(value))
+    raise ValueError(f"expected a text or a number, got {shown(value)}")
+
+
+def _string(pattern: str, about: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "description": about})
+
+
+def _integer(least: int, most: int, about: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "integer", "minimum": least, "maximum": most, "description": about})
+
+
+_NAME_WORDS = "a name of letters, digits, - _ . (at most 63, the first a letter or digit)"
+
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+Filled = Annotated[str, PlainValidator(_filled), _string(r"\S", "a text")]
+Name = Annotated[str, PlainValidator(_matching(NAME_PATTERN, _NAME_WORDS)), _string(NAME_PATTERN, "a name")]
+Tag = Annotated[str, PlainValidator(_matching(TAG_PATTERN, "a tag of Locust")), _string(TAG_PATTERN, "a tag")]
+Duration = Annotated[int, PlainValidator(_duration), _string(DURATION_PATTERN, "a duration such as 30s")]
+Span = Annotated[int, PlainValidator(_span), _string(DURATION_PATTERN, "a duration above zero such as 30s")]
+Users = Annotated[int, PlainValidator(_whole(0, MAX_USERS)), _integer(0, MAX_USERS, "a number of users")]
+Workers = Annotated[int, PlainValidator(_whole(1, MAX_PROCESSES)), _integer(1, MAX_PROCESSES, "processes")]
+Seed = Annotated[int, PlainValidator(_whole(0, 2**53)), _integer(0, 2**53, "what chance is drawn from")]
+Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+ReadyText = Annotated[Ready, PlainValidator(_ready), _string(READY_PATTERN, "tcp | http /path [within 30s]")]
+Listen = Annotated[
+    str, PlainValidator(_matching(LISTEN_PATTERN, "host or host:port")), _string(LISTEN_PATTERN, "host or host:port")
+]
+Series = Annotated[
+    str,
+    PlainValidator(_matching(SERIES_PATTERN, "the name of a Prometheus series such as db_pool_in_use")),
+    _string(SERIES_PATTERN, "name of a series, labels allowed"),
+]
+Prometheus = Annotated[
+    str,
+    PlainValidator(_matching(PROMETHEUS_PATTERN, "a URL such as http://{api}/metrics, or api/metrics")),
+    _string(PROMETHEUS_PATTERN, "http://host/metrics, http://{service}/metrics or service/metrics"),
+]
+Toxiproxy = Annotated[
+    str,
+    PlainValidator(_matching(TOXIPROXY_PATTERN, "auto, embedded, server or http://host:8474")),
+    _string(TOXIPROXY_PATTERN, "auto | embedded | server | http://host:8474"),
+]
+
+
+class Shape(BaseModel):
+    """A mapping of which every key is known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Head(Shape):
+    """The keys of an experiment that stand alone."""
+
+    name: Annotated[Name, Field(description="names the experiment and its results folder")]
+    why: Annotated[Filled, Field(description="the hypothesis: what should hold, under what")]
+    toxiproxy: Annotated[Toxiproxy, Field(description="which Toxiproxy; auto: a server on PATH, else embedded")] = (
+        "auto"
+    )
+    seed: Annotated[Seed | None, Field(description="default: made from the name")] = None
+
+
+class ServiceShape(Shape):
+    """A service that the harness starts as a process."""
+
+    command: Annotated[Filled, Field(description="{port} is its free port, {name} the address of a service or proxy")]
+    env: Annotated[dict[str, Setting], Field(description="added to the environment")] = {}
+    ready: Annotated[ReadyText | None, Field(description="default: tcp when the command takes {port}")] = None
+    cwd: Annotated[Text, Field(description="folder to start in")] = ""
+
+
+class ComposeShape(Shape):
+    """A compose file and when its services count as up."""
+
+    file: Annotated[Filled, Field(description="path of the compose file")]
+    ready: Annotated[dict[Name, ReadyText], Field(description="service: tcp or http /path")] = {}
+    env: Annotated[dict[str, Setting], Field(description="environment given to compose; {proxy} is its address")] = {}
+
+
+class ProxyShape(Shape):
+    """A link through Toxiproxy."""
+
+    upstream: Annotated[Name, Field(description="the service, or proxy, behind it")]
+    listen: Annotated[Listen, Field(description="default: a free port of 127.0.0.1")] = ""
+
+
+class TrafficShape(Shape):
+    """Whose users go where."""
+
+    scenario: Annotated[Filled, Field(description="path of a locustfile")]
+    target: Annotated[Name, Field(description="the service or proxy that users are sent to")]
+    timeout: Annotated[Span, Field(description="time limit of each request")] = 10 * NS_PER_S
+    processes: Annotated[Workers, Field(description="traffic processes")] = 1
+    tags: Annotated[list[Tag], Field(description="only tasks with one of these tags")] = []
+    exclude_tags: Annotated[list[Tag], Field(description="no tasks with one of these tags")] = []
+
+
+class StageShape(Shape):
+    """A ramp, then a hold."""
+
+    name: Annotated[Name, Field(description="unique")]
+    role: Annotated[Literal["warmup", "steady", "stress", "recovery"], Field(description="what it is for")] = "steady"
+    users: Annotated[Users, Field(description="users at the end of the ramp and during the hold")]
+    ramp: Annotated[Duration, Field(description="straight line from the users before")] = 0
+    hold: Annotated[Span, Field(description="how long the users stay; only this is measured")]
+
+
+class LadderShape(Shape):
+    """The short form of a ladder of stress stages."""
+
+    users: Annotated[list[Users], Field(description="levels, one stage each, named level-<users>", min_length=1)]
+    ramp: Annotated[Duration, Field(description="ramp of each level")] = 10 * NS_PER_S
+    hold: Annotated[Span, Field(description="hold of each level")] = 30 * NS_PER_S
+    warmup: Annotated[Duration, Field(description="hold of a warm-up at the first level; 0s: none")] = 0
+
+
+class FaultShape(Shape):
+    """The keys that every fault has; the others are its kind's parameters."""
+
+    name: Annotated[Name | None, Field(description="default: <kind>-<on>")] = None
+    on: Annotated[Name, Field(description="the proxy, service or container that is hit")]
+    during: Annotated[Name, Field(description="name of the stage")]
+    after: Annotated[Duration, Field(description="from the start of the stage's hold")] = 0
+    hold: Annotated[Span | None, Field(alias="for", description="default: to the end of the stage's hold")] = None
+
+
+class ContainerProbe(Shape):
+    """CPU, memory, network, disk of a container."""
+
+    container: Annotated[Name, Field(description="a service of the stack or any container")]
+    every: Annotated[Span, Field(description="between two readings")] = NS_PER_S
+
+
+class ProcessProbe(Shape):
+    """CPU, memory, threads, open files of a process of the stack."""
+
+    process: Annotated[Name, Field(description="a service of a process stack")]
+    every: Annotated[Span, Field(description="between two readings")] = NS_PER_S
+
+
+class PrometheusProbe(Shape):
+    """Series of a Prometheus text page."""
+
+    prometheus: Annotated[Prometheus, Field(description="the page; {api} is the address of the service api")]
+    series: Annotated[list[Series], Field(description="what to keep", min_length=1)]
+    of: Annotated[Name | None, Field(description="whose they are; default: the service in the URL, else its host")] = (
+        None
+    )
+    every: Annotated[Span, Field(description="between two readings")] = NS_PER_S
+
+
+S = TypeVar("S", bound=Shape)
+
+
+def read(shape: type[S], value: object, path: Path, problems: Problems) -> S | None:
+    """`value` in that shape, or None and a problem for each thing that is wrong with it."""
+    if not isinstance(value, Mapping):
+        problems.add(path, f"expected a mapping with the keys {', '.join(keys_of(shape))}, got {shown(value)}")
+        return None
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            place = (*path, *(part for part in detail["loc"] if part != "[key]"))
+            context = detail.get("ctx", {})
+            _explain(shape, place, detail["type"], detail["input"], context, problems)
+        return None
+
+
+def keys_of(shape: type[Shape]) -> tuple[str, ...]:
+    """The keys of a shape as they are written."""
+    return tuple(field.alias or name for name, field in shape.model_fields.items())
+
+
+def unknown_key(key: str, known: tuple[str, ...]) -> str:
+    """The message for a key that nobody knows."""
+    return f"unknown key {shown(key)}{did_you_mean(key, known)} (known here: {', '.join(known) or 'none'})"
+
+
+def _explain(
+    shape: type[Shape], place: Path, kind: str, got: object, context: Mapping[str, object], problems: Problems
+) -> None:
+    """One pydantic error in our words: what was expected, and what stands there."""
+    if kind == "missing":
+        problems.add(place, "this key is required, and missing")
+    elif kind == "extra_forbidden":
+        problems.add(place, unknown_key(str(place[-1]), keys_of(shape)))
+    elif kind == "value_error":
+        problems.add(place, str(context["error"]))
+    elif kind == "literal_error":
+        hint = did_you_mean(got, ROLES) if isinstance(got, str) else ""
+        problems.add(place, f"expected one of {', '.join(ROLES)}, got {shown(got)}{hint}")
+    else:
+        problems.add(place, f"expected {_EXPECTED.get(kind, kind.replace('_', ' '))}, got {shown(got)}")
+
+
+_EXPECTED = {
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "too_short": "at least one entry",
+    "string_type": "a text",
+    "invalid_key": "keys that are texts",
+}

@@ -1,0 +1,141 @@
+"""A parameter of a fault: how a person writes it, and what the driver is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.experiment import Scalar
+from harness.loader.problems import did_you_mean
+from harness.units import NS_PER_MS, NS_PER_US, duration_ns, percent_share, size_bytes
+
+Unit = Literal["duration", "size", "rate", "share", "number", "word"]
+
+_LONGEST_WRITTEN = 40
+_MOST = 2**53
+_WRITTEN_SECOND = "/s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """A parameter of a kind. `scale` is what one of the driver's units is: ns of a duration, bytes of a size or rate.
+
+    A parameter that is not required has its default as a person would write it.
+    """
+
+    name: str
+    unit: Unit
+    doc: str
+    required: bool = False
+    default: str | int | float = ""
+    choices: tuple[str, ...] = ()
+    scale: int = 1
+    minimum: float = 0
+    maximum: float = _MOST
+
+    def read(self, written: object) -> Scalar:
+        """The value in the driver's units. Raises ValueError with what was expected and got."""
+        if isinstance(written, str) and len(written) > _LONGEST_WRITTEN:
+            raise ValueError(f"expected {self.expected()}, got a text of {len(written)} characters")
+        if self.unit == "word":
+            return self._word(written)
+        if self.unit == "share":
+            return self._bounded(_share(written), written)
+        if self.unit == "number":
+            return self._bounded(_number(written), written)
+        base = duration_ns(written) if self.unit == "duration" else self._bytes(written)
+        whole, rest = divmod(base, self.scale)
+        if rest:
+            raise ValueError(f"expected {self.expected()}, got {written!r}")
+        return int(self._bounded(whole, written))
+
+    def expected(self) -> str:
+        """What may be written, in words: 'a duration in whole milliseconds such as 200ms'."""
+        if self.unit == "duration":
+            return f"a duration in whole {_SCALE_WORDS[self.scale]} such as {_SCALE_EXAMPLES[self.scale]}"
+        if self.unit == "rate":
+            return "a rate in whole KB/s such as 100KB/s"
+        if self.unit == "word" and self.choices:
+            return f"one of {', '.join(self.choices)}"
+        return _EXPECTED[self.unit]
+
+    def _word(self, written: object) -> str:
+        if not isinstance(written, str) or (not written and self.required):
+            raise ValueError(f"expected {self.expected()}, got {written!r}")
+        if not self.choices:
+            return written
+        word = written.upper().removeprefix("SIG") if self.name == "signal" else written
+        if word not in self.choices:
+            raise ValueError(f"expected {self.expected()}, got {written!r}{did_you_mean(word, self.choices)}")
+        return word
+
+    def _bytes(self, written: object) -> int:
+        if self.unit == "size":
+            return size_bytes(written)
+        if not isinstance(written, str) or not written.endswith(_WRITTEN_SECOND):
+            raise ValueError(f"expected {self.expected()}, got {written!r}")
+        return size_bytes(written.removesuffix(_WRITTEN_SECOND).strip())
+
+    def _bounded(self, value: float, written: object) -> float:
+        if not self.minimum <= value <= self.maximum:
+            word = f"at least {self.minimum}" if value < self.minimum else f"at most {self.maximum}"
+            unit = f" {self._driver_unit()}" if self._driver_unit() else ""
+            raise ValueError(f"expected {word}{unit}, got {written!r}")
+        return value
+
+    def _driver_unit(self) -> str:
+        if self.unit == "duration":
+            return {NS_PER_MS: "ms", NS_PER_US: "us"}.get(self.scale, "ns")
+        return {"size": "bytes", "rate": "KB/s"}.get(self.unit, "")
+
+    def schema(self) -> dict[str, object]:
+        """The JSON Schema of what may be written."""
+        about: dict[str, object] = {"description": self.doc}
+        if not self.required and self.default != "":
+            about["default"] = self.default
+        if self.unit == "word" and self.name == "signal":
+            about["type"] = "string"
+            about["enum"] = [*self.choices, *(f"SIG{word}" for word in self.choices)]
+        elif self.choices:
+            about["enum"] = list(self.choices)
+        else:
+            about.update(_SCHEMAS[self.unit])
+        if self.unit == "number":
+            about["minimum"] = self.minimum
+        return about
+
+
+_SCALE_WORDS = {NS_PER_MS: "milliseconds", NS_PER_US: "microseconds"}
+_SCALE_EXAMPLES = {NS_PER_MS: "200ms", NS_PER_US: "500us"}
+_EXPECTED = {
+    "size": "a size such as 64MB or 512KiB",
+    "share": "a share from 0 to 1 or a percentage such as 30%",
+    "number": "a number such as 0.5",
+    "word": "a word",
+}
+_SCHEMAS: Mapping[str, Mapping[str, object]] = {
+    "duration": {"type": "string", "pattern": r"^(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"},
+    "size": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]$"},
+    "rate": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]\s*/s$"},
+    "share": {
+        "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]
+    },
+    "number": {"type": "number"},
+    "word": {"type": "string"},
+}
+
+
+def _number(written: object) -> float:
+    if isinstance(written, bool) or not isinstance(written, int | float) or not math.isfinite(written):
+        raise ValueError(f"expected {_EXPECTED['number']}, got {written!r}")
+    return float(written)
+
+
+def _share(written: object) -> float:
+    if isinstance(written, str):
+        return percent_share(written)
+    if isinstance(written, bool) or not isinstance(written, int | float) or not math.isfinite(written):
+        raise ValueError(f"expected {_EXPECTED['share']}, got {written!r}")
+    return float(written)

@@ -1,0 +1,186 @@
+"""A run, from the first look to the last heal. The only stage that touches the world.
+
+    heal first -> stack up -> links open -> traffic ready -> obey the plan -> heal, drain, take down -> RunEnded
+
+Whatever ends a run (its plan, a guard, a signal, an error), winding down is the same and in the same order: faults
+healed and confirmed, load down, requests in flight drained, the target asked whether it is clean, logs kept, stack
+down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.faults import FaultDriver, Sweeps
+from harness.journal import LoadSet, RunEnded, RunStarted, StageEntered
+from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
+from harness.run.faultlife import Faults
+from harness.run.loop import Call, Loop, Watched
+from harness.stacks import CollectsLogs, StackDriver
+from harness.traffic import Load, TrafficDriver
+from harness.units import NS_PER_S
+
+UP_LIMIT_NS = 600 * NS_PER_S
+START_LIMIT_NS = 90 * NS_PER_S
+DOWN_LIMIT_NS = 90 * NS_PER_S
+SWEEP_LIMIT_NS = 30 * NS_PER_S
+DRAIN_MARGIN_NS = 10 * NS_PER_S
+# Rows of a second may arrive this much after it; probes stop when they have.
+LAST_ROWS_NS = 2 * NS_PER_S
+
+
+class Links(Protocol):
+    """The proxies between services: opened when addresses are known, closed at the end."""
+
+    def open(self, addresses: Mapping[str, str]) -> None:
+        """Create every proxy of the experiment in front of its upstream."""
+
+    def close(self) -> None:
+        """Remove them, and the server if we started it. Twice is fine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The live drivers of one run."""
+
+    stack: StackDriver
+    links: Links
+    traffic: TrafficDriver
+    faults: Mapping[str, FaultDriver]
+    probes: Callable[[], tuple[Watched, ...]]
+    target: Callable[[], str]
+    log_dir: Path
+    drain_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ended. `error` is what broke it, to be shown after winding down."""
+
+    completed: bool
+    dirty: tuple[str, ...]
+    error: Exception | None
+
+
+def run(plan: Plan, header: RunStarted, world: World, loop: Loop) -> Ending:
+    """Obey `plan`. Raises nothing that the world does: errors are in the Ending, after everything was healed."""
+    faults = Faults(world.faults, loop)
+    error: Exception | None = None
+    try:
+        loop.write(header, sync=True)
+        prepare(plan, world, loop)
+        obey(plan, world, loop, faults)
+    except Exception as raised:  # noqa: BLE001 - kept and given back: healing comes first, whatever happened
+        error = raised
+        loop.abort("error", str(raised))
+    return wind_down(world, loop, faults, error)
+
+
+def prepare(plan: Plan, world: World, loop: Loop) -> None:
+    """Everything that can fail before load or a fault touches the target."""
+    for name, driver in world.faults.items():
+        if isinstance(driver, Sweeps):
+            for line in _lines(loop.perform(f"healing what {name} faults left", driver.heal_all, SWEEP_LIMIT_NS)):
+                loop.trouble("earlier run", f"was left behind and is healed now: {line}")
+    loop.perform("starting the stack", lambda: world.stack.up(world.links.open), UP_LIMIT_NS, stoppable=True)
+    for step in plan.steps:
+        if isinstance(step.action, Inject):
+            fault = step.action.fault
+            driver = world.faults[fault.driver]
+            loop.perform(f"checking {fault.name}", _checking(driver, step.action), SWEEP_LIMIT_NS, stoppable=True)
+    address = world.target()
+    loop.perform(
+        "starting the traffic", lambda: world.traffic.start(loop.inbox, address), START_LIMIT_NS, stoppable=True
+    )
+
+
+def _checking(driver: FaultDriver, action: Inject) -> Call:
+    return lambda: driver.check(action.fault)
+
+
+def obey(plan: Plan, world: World, loop: Loop, faults: Faults) -> None:
+    """The plan's steps at their instants, counted from a whole second, until it is over or somebody stops the run."""
+    loop.watch(world.probes())
+    zero_ns = -(-(loop.clock.now() + NS_PER_S // 10) // NS_PER_S) * NS_PER_S
+    for step in plan.steps:
+        due_ns = zero_ns + step.at_ns
+        while loop.clock.now() < due_ns and not loop.stopped:
+            loop.turn(min(due_ns, loop.clock.now() + NS_PER_S // 4))
+            loop.check_guard()
+        if loop.stopped:
+            return
+        _act(step, zero_ns, world, loop, faults)
+
+
+def _act(step: Step, zero_ns: int, world: World, loop: Loop, faults: Faults) -> None:
+    now = loop.clock.now()
+    match step.action:
+        case EnterStage(stage=stage, hold_at_ns=hold_at_ns, ends_at_ns=ends_at_ns):
+            loop.write(
+                StageEntered(
+                    at_ns=zero_ns + step.at_ns,
+                    stage=stage.name,
+                    role=stage.role,
+                    users=stage.users,
+                    hold_at_ns=zero_ns + hold_at_ns,
+                    ends_at_ns=zero_ns + ends_at_ns,
+                )
+            )
+        case SetLoad(users_from=users_from, users_to=users_to, ramp_ns=ramp_ns):
+            loop.write(LoadSet(at_ns=zero_ns + step.at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns))
+            world.traffic.set_load(
+                Load(at_ns=zero_ns + step.at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns)
+            )
+        case Inject(fault=fault):
+            faults.begin(fault)
+        case Heal(fault=fault):
+            faults.end(fault)
+        case Finish():
+            loop.turn(now)
+
+
+def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None) -> Ending:
+    """Heal, drain, look, take down. Each part is tried whatever the parts before it did; every error is kept."""
+    faults.heal_rest()
+    drain_ns = 0 if loop.hurry else world.drain_ns
+    _try(loop, "stopping the traffic", lambda: world.traffic.stop(drain_ns), drain_ns + DRAIN_MARGIN_NS)
+    until_ns = loop.clock.now() + LAST_ROWS_NS
+    while not loop.traffic_ended and loop.clock.now() < until_ns:
+        loop.turn(until_ns)
+    loop.watch(())
+    residue = [line for name, driver in world.faults.items() for line in _residue(loop, name, driver)]
+    if isinstance(world.stack, CollectsLogs):
+        stack = world.stack
+        _try(loop, "keeping the logs", lambda: stack.collect_logs(world.log_dir), SWEEP_LIMIT_NS)
+    _try(loop, "closing the links", world.links.close, SWEEP_LIMIT_NS)
+    _try(loop, "taking down the stack", world.stack.down, DOWN_LIMIT_NS)
+    dirty = (*faults.dirty, *residue)
+    asked = ", ".join(world.faults) or "no fault driver"
+    checked = "" if dirty else f"target left clean: checked at {loop.clock.now() / NS_PER_S:.1f} s ({asked})"
+    completed = loop.stopped is None and error is None
+    loop.write(RunEnded(at_ns=loop.clock.now(), completed=completed, dirty=dirty, checked=checked), sync=True)
+    return Ending(completed=completed, dirty=dirty, error=loop.journal_error or error)
+
+
+def _residue(loop: Loop, name: str, driver: FaultDriver) -> tuple[str, ...]:
+    if not isinstance(driver, Sweeps):
+        return ()
+    try:
+        return _lines(loop.perform(f"asking {name} what is left", driver.residue, SWEEP_LIMIT_NS))
+    except Exception as error:  # noqa: BLE001 - a target that cannot be asked is not known to be clean
+        loop.trouble(f"{name} faults", f"cannot tell whether anything is left: {error}")
+        return ()
+
+
+def _try(loop: Loop, what: str, call: Call, limit_ns: int) -> None:
+    try:
+        loop.perform(what, call, limit_ns)
+    except Exception as error:  # noqa: BLE001 - winding down goes on past any failure, and says it
+        loop.trouble(what, str(error))
+
+
+def _lines(result: object) -> tuple[str, ...]:
+    return tuple(str(line) for line in result) if isinstance(result, tuple) else ()

@@ -1,0 +1,164 @@
+"""The life of a run's faults: intended on disk, injected, shown to be felt, healed, whatever happens in between.
+
+    planned -> intended -> injecting -> in force -> ending -> over
+                   |            |           |         |
+                   +------------+-----------+---------+--> (any failure) healed all the same, or named as dirty
+
+`before` is read and journaled (synced) before anything is touched. A heal that comes due while the injection is still
+under way waits for it, then heals. Healing is tried three times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import EnvironmentBroke
+from harness.experiment import Fault
+from harness.faults import Before, FaultDriver, Feels, Felt
+from harness.journal import FaultFailed, FaultFelt, FaultHealed, FaultInjected, FaultIntended, Json
+from harness.run.loop import Done, Loop
+from harness.units import NS_PER_S
+
+INJECT_LIMIT_NS = 15 * NS_PER_S
+HEAL_LIMIT_NS = 20 * NS_PER_S
+FELT_LIMIT_NS = 5 * NS_PER_S
+HEAL_TRIES = 3
+TRY_AGAIN_NS = NS_PER_S // 2
+
+
+@dataclass
+class _Life:
+    """One fault under way. `busy`: a call of its driver has not answered yet."""
+
+    fault: Fault
+    before: Before = field(default_factory=dict)
+    touched: bool = False
+    busy: bool = False
+    end_wanted: bool = False
+
+
+class Faults:
+    """Starts and ends faults without blocking; `heal_rest` blocks until nothing more can be done."""
+
+    def __init__(self, drivers: Mapping[str, FaultDriver], loop: Loop) -> None:
+        self._drivers = drivers
+        self._loop = loop
+        self._lives: dict[str, _Life] = {}
+        self.dirty: list[str] = []
+
+    def begin(self, fault: Fault) -> None:
+        """Read what must be restored, write it down, inject."""
+        if self._loop.journal_error is not None:
+            return
+        life = self._lives[fault.name] = _Life(fault=fault, busy=True)
+        driver = self._drivers[fault.driver]
+
+        def intend(done: Done) -> None:
+            life.busy = False
+            if done.error is not None:
+                self._failed(fault, "before", done.error)
+                del self._lives[fault.name]
+                return
+            life.before = done.result if isinstance(done.result, Mapping) else {}
+            self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
+            if life.end_wanted or self._loop.journal_error is not None:
+                self._failed(fault, "inject", EnvironmentBroke("its time was over before it could begin"))
+                del self._lives[fault.name]
+                return
+            inject()
+
+        def inject() -> None:
+            asked_ns = self._loop.clock.now()
+            life.touched = life.busy = True
+
+            def injected(done: Done) -> None:
+                life.busy = False
+                if done.error is not None:
+                    self._failed(fault, "inject", done.error)
+                else:
+                    now = self._loop.clock.now()
+                    self._loop.write(FaultInjected(at_ns=now, fault=fault.name, asked_ns=asked_ns))
+                if life.end_wanted:
+                    self.end(fault)
+
+            self._loop.ask(
+                f"injecting {fault.name}", lambda: driver.inject(fault, life.before), INJECT_LIMIT_NS, injected
+            )
+
+        self._loop.ask(
+            f"looking at {fault.on} before {fault.name}", lambda: driver.before(fault), INJECT_LIMIT_NS, intend
+        )
+
+    def end(self, fault: Fault) -> None:
+        """Show that the fault was felt, then heal it; waits for an injection still under way."""
+        life = self._lives.get(fault.name)
+        if life is None:
+            return
+        life.end_wanted = True
+        if life.busy or not life.touched:
+            return
+        life.busy = True
+        driver = self._drivers[fault.driver]
+
+        def felt(done: Done) -> None:
+            life.busy = False
+            self._felt(fault, done)
+            self._heal(life)
+
+        if isinstance(driver, Feels):
+            self._loop.ask(f"proving {fault.name}", lambda: driver.felt(fault, life.before), FELT_LIMIT_NS, felt)
+        else:
+            felt(Done(call=0, result=Felt(felt=False, proof=f"the driver {fault.driver} proves nothing")))
+
+    def heal_rest(self) -> None:
+        """Heal what is still in force, the last one first; returns when all is over or has failed for good."""
+        for life in reversed(tuple(self._lives.values())):
+            life.end_wanted = True
+            if life.touched and not life.busy:
+                self._heal(life)
+        while self._lives:
+            self._loop.turn(self._loop.clock.now() + NS_PER_S)
+
+    def _heal(self, life: _Life, tried: int = 1) -> None:
+        fault = life.fault
+        driver = self._drivers[fault.driver]
+        asked_ns = self._loop.clock.now()
+        life.busy = True
+
+        def healed(done: Done) -> None:
+            now = self._loop.clock.now()
+            if done.error is None:
+                self._loop.write(FaultHealed(at_ns=now, fault=fault.name, asked_ns=asked_ns), sync=True)
+                del self._lives[fault.name]
+            elif tried < HEAL_TRIES:
+                self._loop.later(now + TRY_AGAIN_NS, lambda: self._heal(life, tried + 1))
+            else:
+                self._failed(fault, "heal", done.error)
+                self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}")
+                del self._lives[fault.name]
+
+        self._loop.ask(f"healing {fault.name}", lambda: driver.heal(fault, life.before), HEAL_LIMIT_NS, healed)
+
+    def _felt(self, fault: Fault, done: Done) -> None:
+        now = self._loop.clock.now()
+        if isinstance(done.result, Felt):
+            self._loop.write(FaultFelt(at_ns=now, fault=fault.name, felt=done.result.felt, proof=done.result.proof))
+        else:
+            self._loop.write(FaultFelt(at_ns=now, fault=fault.name, felt=False, proof=str(done.error)))
+
+    def _failed(self, fault: Fault, step: str, error: Exception) -> None:
+        self._loop.write(FaultFailed(at_ns=self._loop.clock.now(), fault=fault.name, step=step, message=str(error)))
+
+
+def _intended(fault: Fault, before: Before, at_ns: int) -> FaultIntended:
+    params: dict[str, Json] = dict(fault.params)
+    return FaultIntended(
+        at_ns=at_ns,
+        fault=fault.name,
+        driver=fault.driver,
+        kind=fault.kind,
+        on=fault.on,
+        params=params,
+        before=dict(before),
+    )

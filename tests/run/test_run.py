@@ -1,0 +1,344 @@
+"""The run loop on a fake clock: exact tables of what is asked when, aborts at every instant, failures of every call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import run as run_module
+from harness.clock import Inbox
+from harness.experiment import Fault, Limit, Stage
+from harness.journal import (
+    Aborted,
+    FaultFailed,
+    FaultFelt,
+    FaultHealed,
+    FaultInjected,
+    FaultIntended,
+    RunEnded,
+    RunStarted,
+    StageEntered,
+    Traffic,
+    Trouble,
+)
+from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
+from harness.run import Ending, run
+from harness.run.guard import Guard
+from harness.run.loop import Done, Loop, Message, Stop, Watched
+from harness.testing import FakeCalls, FakeFaults, FakeJournal, FakeLinks, FakeStack, FakeTraffic, World
+from harness.units import NS_PER_MS, NS_PER_S
+
+HEADER = RunStarted(
+    at_ns=0, schema=1, run="r", wall="2026-01-01T00:00:00Z", seed=1, plan_ns=0, document={}, base_dir="", facts={}
+)
+
+
+def fault(name: str, after_s: int, hold_s: int) -> Fault:
+    """A fault of the fake driver."""
+    return Fault(
+        name=name,
+        driver="fake",
+        kind="freeze",
+        on="web",
+        params={},
+        stage="steady",
+        after_ns=after_s * NS_PER_S,
+        hold_ns=hold_s * NS_PER_S,
+    )
+
+
+def timeline(*faults: Fault) -> Plan:
+    """One stage of 20 s with 10 users, and faults at their seconds."""
+    stage = Stage(name="steady", role="steady", users=10, ramp_ns=0, hold_ns=20 * NS_PER_S)
+    steps = [
+        Step(at_ns=0, action=EnterStage(stage=stage, hold_at_ns=0, ends_at_ns=20 * NS_PER_S)),
+        Step(at_ns=0, action=SetLoad(users_from=0, users_to=10, ramp_ns=0)),
+        Step(at_ns=20 * NS_PER_S, action=Finish()),
+    ]
+    for one in faults:
+        steps.append(Step(at_ns=one.after_ns, action=Inject(fault=one)))
+        steps.append(Step(at_ns=one.after_ns + one.hold_ns, action=Heal(fault=one)))
+    return Plan(steps=tuple(sorted(steps, key=lambda step: step.at_ns)), total_ns=20 * NS_PER_S)
+
+
+class Scene:
+    """A world of fakes, ready to run a plan."""
+
+    def __init__(self, *, full_at: int | None = None, abort: tuple[Limit, ...] = ()) -> None:
+        self.world = World()
+        self.journal = FakeJournal(full_at)
+        self.calls = FakeCalls(self.world.clock)
+        self.stack = FakeStack(self.world)
+        self.watched: tuple[Watched, ...] = ()
+        inbox: Inbox[Message] = Inbox()
+        self.loop = Loop(self.world.clock, inbox, self.calls, self.journal, Guard(abort))
+
+    def run(self, plan: Plan) -> Ending:
+        """Run it to its end."""
+        return run(
+            plan,
+            HEADER,
+            run_module.World(
+                stack=self.stack,
+                links=FakeLinks(self.world),
+                traffic=FakeTraffic(self.world),
+                faults={"fake": FakeFaults(self.world)},
+                probes=lambda: self.watched,
+                target=lambda: "http://web",
+                log_dir=Path(),
+                drain_ns=5 * NS_PER_S,
+            ),
+            self.loop,
+        )
+
+    def kinds(self) -> list[str]:
+        """The journal as class names."""
+        return [type(event).__name__ for event in self.journal.events]
+
+    def clean(self) -> bool:
+        """Nothing in force, nothing up."""
+        return not self.world.in_force and not self.stack.is_up
+
+
+def test_a_run_asks_each_driver_in_order_at_its_planned_second() -> None:
+    """The whole of a quiet run, as a table of seconds and words."""
+    scene = Scene()
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert ending == Ending(completed=True, dirty=(), error=None)
+    assert [(round(at_s), words) for at_s, words in scene.world.asked] == [
+        (0, "up"),
+        (0, "open web"),
+        (0, "check freeze"),
+        (0, "start http://web"),
+        (1, "load 0->10"),
+        (6, "before freeze"),
+        (6, "inject freeze"),
+        (10, "felt freeze"),
+        (10, "heal freeze"),
+        (21, "stop 5"),
+        (21, "close"),
+        (21, "down"),
+    ]
+
+
+def test_the_journal_tells_the_run_in_order() -> None:
+    """Every edge of a fault stands in the journal, and the run's end."""
+    scene = Scene()
+    scene.run(timeline(fault("freeze", 5, 4)))
+    assert scene.kinds() == [
+        "RunStarted",
+        "StageEntered",
+        "LoadSet",
+        "FaultIntended",
+        "FaultInjected",
+        "FaultFelt",
+        "FaultHealed",
+        "TrafficEnded",
+        "RunEnded",
+    ]
+
+
+def test_an_intention_is_on_disk_before_the_fault_touches_anything() -> None:
+    """FaultIntended is synced, and before it nothing was injected."""
+    scene = Scene()
+    scene.run(timeline(fault("freeze", 5, 4)))
+    intended = next(event for event in scene.journal.synced if isinstance(event, FaultIntended))
+    injected_at = next(at_s for at_s, words in scene.world.asked if words.startswith("inject"))
+    assert intended.before == {"was": "freeze"}
+    assert intended.at_ns / NS_PER_S <= injected_at
+
+
+@pytest.mark.parametrize("at_ms", range(0, 24_000, 250))
+def test_a_signal_at_any_instant_leaves_the_target_clean(at_ms: int) -> None:
+    """SIGINT every quarter of a second from start to end: healed, taken down, and the journal ends whole."""
+    scene = Scene()
+    scene.world.clock.at(at_ms * NS_PER_MS, Stop(why="SIGINT"))
+    ending = scene.run(timeline(fault("a", 2, 10), fault("b", 4, 4)))
+    assert scene.clean()
+    assert ending.dirty == ()
+    assert scene.kinds()[-1] == "RunEnded" or at_ms > 21_000
+
+
+def test_faults_are_healed_last_in_first_out_when_a_run_is_stopped() -> None:
+    """Two faults in force at the signal: the later one is healed first."""
+    scene = Scene()
+    scene.world.clock.at(8 * NS_PER_S, Stop(why="SIGTERM"))
+    scene.run(timeline(fault("a", 2, 15), fault("b", 4, 14)))
+    assert [words for _, words in scene.world.asked if words.startswith("heal")] == ["heal b", "heal a"]
+
+
+def test_a_second_signal_does_not_wait_for_requests_in_flight() -> None:
+    """Twice Ctrl-C: the drain time is zero."""
+    scene = Scene()
+    scene.world.clock.at(8 * NS_PER_S, Stop(why="SIGINT"))
+    scene.world.clock.at(8 * NS_PER_S, Stop(why="SIGINT"))
+    scene.run(timeline(fault("a", 2, 15)))
+    assert "stop 0" in [words for _, words in scene.world.asked]
+
+
+@pytest.mark.parametrize(
+    "words", ["up", "open web", "check freeze", "start http://web", "load 0->10", "before freeze", "inject freeze"]
+)
+def test_whatever_fails_the_target_is_left_clean(words: str) -> None:
+    """Each call of a run fails in turn; what was put in force by then is taken back."""
+    scene = Scene()
+    scene.world.failing.add(words)
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert scene.clean()
+    assert ending.dirty == ()
+    assert isinstance(scene.journal.events[-1], RunEnded)
+
+
+def test_a_failed_injection_is_written_down_and_healed_all_the_same() -> None:
+    """An inject that raises after it took effect is healed at its planned end."""
+    scene = Scene()
+    scene.world.failing.add("inject freeze")
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    failed = [event for event in scene.journal.events if isinstance(event, FaultFailed)]
+    assert [event.step for event in failed] == ["inject"]
+    assert any(isinstance(event, FaultHealed) for event in scene.journal.events)
+    assert ending.completed
+
+
+def test_a_heal_that_fails_three_times_makes_the_target_dirty() -> None:
+    """Exit code 5 needs the names of what is left: the failed heal and the residue itself."""
+    scene = Scene()
+    scene.world.failing.add("heal freeze")
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    tries = [words for _, words in scene.world.asked if words == "heal freeze"]
+    assert len(tries) == 3
+    left = "freeze: freeze on web: heal freeze failed, as the test wants"
+    assert ending.dirty == (left, *scene.world.in_force)
+
+
+def test_a_heal_due_while_the_injection_is_under_way_waits_for_it() -> None:
+    """Every call takes 3 s: the injection answers at 6 s, two seconds after the heal was due."""
+    scene = Scene()
+    scene.calls.takes_ns = 3 * NS_PER_S
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    kinds = [kind for kind in scene.kinds() if kind.startswith("Fault")]
+    assert kinds == ["FaultIntended", "FaultInjected", "FaultFelt", "FaultHealed"]
+    assert ending.dirty == ()
+
+
+def test_a_call_that_never_answers_is_given_up_and_the_fault_still_healed() -> None:
+    """A hung inject: a time-out in the journal, then the heal."""
+    scene = Scene()
+    scene.calls.hang = {6}  # healing what is left, up, check, start, before, then inject
+    ending = scene.run(timeline(fault("freeze", 2, 10)))
+    failed = next(event for event in scene.journal.events if isinstance(event, FaultFailed))
+    assert "no answer within the time limit" in failed.message
+    assert any(isinstance(event, FaultHealed) for event in scene.journal.events)
+    assert ending.completed
+
+
+@pytest.mark.parametrize("full_at", range(9))
+def test_a_full_disk_stops_the_run_and_everything_is_healed(full_at: int) -> None:
+    """Whichever line of the journal is the first that cannot be written."""
+    scene = Scene(full_at=full_at)
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert scene.clean()
+    assert isinstance(ending.error, OSError)
+
+
+def test_no_fault_is_injected_when_its_intention_cannot_be_written() -> None:
+    """The disk fills at FaultIntended: nothing is touched."""
+    scene = Scene(full_at=3)
+    scene.run(timeline(fault("freeze", 5, 4)))
+    assert not [words for _, words in scene.world.asked if words.startswith("inject")]
+
+
+def test_a_guard_ends_the_run_and_heals_before_the_load_goes_down() -> None:
+    """errors > 10% for 3s: fault healed first, then traffic stopped."""
+    limit = Limit(
+        text="errors > 10% for 3s", metric="errors", of="", op=">", bound=0.1, unit="share", sustain_ns=3 * NS_PER_S
+    )
+    scene = Scene(abort=(limit,))
+    for second in range(4, 12):
+        row = Traffic(
+            at_ns=(second + 1) * NS_PER_S,
+            second=second,
+            worker=0,
+            endpoint="GET /",
+            started=10,
+            finished=10,
+            failed={"5xx": 5},
+        )
+        scene.world.clock.at((second + 1) * NS_PER_S, row)
+    scene.run(timeline(fault("freeze", 2, 15)))
+    aborted = next(event for event in scene.journal.events if isinstance(event, Aborted))
+    assert (aborted.by, aborted.why) == ("guard", "errors > 10% for 3s")
+    assert aborted.at_ns < 10 * NS_PER_S
+    words = [words for _, words in scene.world.asked]
+    assert words.index("heal freeze") < words.index("stop 5")
+
+
+class DeadProbe:
+    """A probe of something that is gone."""
+
+    def read(self) -> dict[str, float]:
+        """Raise, as the contract wants."""
+        raise ConnectionRefusedError("connection refused")
+
+
+class LiveProbe:
+    """A probe that counts its readings."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def read(self) -> dict[str, float]:
+        """One value."""
+        self.reads += 1
+        return {"cpu": 0.5}
+
+
+def test_probes_are_read_on_their_schedule_and_a_dead_one_is_trouble_not_zero() -> None:
+    """About one reading a second of the live probe; the dead one only leaves troubles."""
+    scene = Scene()
+    live = LiveProbe()
+    scene.watched = (
+        Watched(kind="process", of="api", every_ns=NS_PER_S, probe=live),
+        Watched(kind="process", of="gone", every_ns=5 * NS_PER_S, probe=DeadProbe()),
+    )
+    scene.run(timeline())
+    assert 20 <= live.reads <= 22
+    troubles = [event for event in scene.journal.events if isinstance(event, Trouble)]
+    assert {event.source for event in troubles} == {"probe process gone"}
+    assert "Reading" in scene.kinds()
+
+
+def test_what_an_earlier_run_left_is_healed_first_and_said() -> None:
+    """Residue from before is gone before the stack is touched."""
+    scene = Scene()
+    scene.world.in_force.add("old toxic")
+    scene.run(timeline())
+    first = next(event for event in scene.journal.events if isinstance(event, Trouble))
+    assert "old toxic" in first.message
+    assert scene.clean()
+
+
+def test_stages_are_stamped_from_a_whole_second() -> None:
+    """Windows are cut in whole seconds, so the plan starts on one."""
+    scene = Scene()
+    scene.run(timeline())
+    entered = next(event for event in scene.journal.events if isinstance(event, StageEntered))
+    assert entered.at_ns % NS_PER_S == 0
+
+
+def test_felt_is_asked_while_the_fault_is_still_in_force() -> None:
+    """The proof is looked for before the heal, or it would prove nothing."""
+    scene = Scene()
+    scene.run(timeline(fault("freeze", 5, 4)))
+    felt = next(event for event in scene.journal.events if isinstance(event, FaultFelt))
+    injected = next(event for event in scene.journal.events if isinstance(event, FaultInjected))
+    assert felt.felt
+    assert felt.at_ns > injected.at_ns
+
+
+def test_a_late_answer_after_its_time_limit_is_ignored() -> None:
+    """A Done for a call that was given up changes nothing."""
+    scene = Scene()
+    scene.world.clock.at(3 * NS_PER_S, Done(call=999))
+    assert scene.run(timeline()).completed

@@ -16,7 +16,7 @@ from harness.loader.catalogue import KINDS
 from harness.loader.limits import PROBE_METRICS, REQUEST_METRICS
 from harness.loader.yaml_lines import Tree, parse
 from tests.documents import TEXT, replaced, whole
-from tests.test_loader_bad_input import BAD_FILES
+from tests.loader.test_bad_input import BAD_FILES
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "experiment.schema.json"

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
+from harness.clients import process
 from harness.errors import EnvironmentBroke
 
 ASK_S = 15.0
-UP_S = 900.0
+UP_S = 480.0
 """`up` may build images."""
-DOWN_S = 120.0
+DOWN_S = 80.0
 GRACE_S = 5
 _SHOWN_LINES = 30
 
@@ -27,6 +30,7 @@ class Compose:
         self._file = file
         self._project = project
         self._env = {**os.environ, **env}
+        self._child: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
         """Build what must be built, create and start everything; returns when started. Raises EnvironmentBroke."""
@@ -36,26 +40,43 @@ class Compose:
         """Stop and remove containers, networks and the project's own volumes. Raises EnvironmentBroke."""
         self._run("down", "-v", "--remove-orphans", "-t", str(GRACE_S), timeout_s=DOWN_S)
 
+    def interrupt(self) -> None:
+        """End a call that is in progress in another thread; it then raises EnvironmentBroke there."""
+        child = self._child
+        if child is not None:
+            process.end_groups((child.pid,))
+
     def _run(self, *words: str, timeout_s: float) -> None:
         command = [*program(), "-p", self._project, "-f", str(self._file), *words]
+        with tempfile.TemporaryFile() as output:  # a pipe would stay open, and us waiting, with any child of compose
+            code = self._wait(command, output, timeout_s)
+            if code:
+                output.seek(0)
+                lines = output.read().decode(errors="replace").splitlines()[-_SHOWN_LINES:]
+                raise EnvironmentBroke(
+                    "\n".join([f"{' '.join(command)} ended with exit code {code}:", *lines]),
+                    hint="run that command by hand to see more",
+                )
+
+    def _wait(self, command: list[str], output: IO[bytes], timeout_s: float) -> int:
+        """Run it in a session of its own: a Ctrl-C in the terminal is for us, who will call `down`."""
+        self._child = child = subprocess.Popen(
+            command,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                command,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
-            )
+            return child.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise EnvironmentBroke(f"not done within {timeout_s:g} s: {' '.join(command)}") from None
-        if done.returncode:
-            lines = done.stdout.decode(errors="replace").splitlines()[-_SHOWN_LINES:]
-            raise EnvironmentBroke(
-                "\n".join([f"{' '.join(command)} ended with exit code {done.returncode}:", *lines]),
-                hint="run that command by hand to see more",
-            )
+        finally:
+            self._child = None
+            if child.poll() is None:
+                process.end_groups((child.pid,))
+                child.wait()
 
 
 def program() -> tuple[str, ...]:

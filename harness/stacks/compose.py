@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,16 @@ class ComposeDriver:
         self._clock = clock or SystemClock()
         self._replicas: tuple[Replica, ...] = ()
         self._started = False
+        self._stopping = threading.Event()
+        self._lock = threading.RLock()
 
     def up(self, announce: Announce) -> None:
         """Start all, announce what is published, wait until all are ready. Raises EnvironmentBroke with the logs."""
+        self._stopping.clear()
+        with self._lock:
+            self._up(announce)
+
+    def _up(self, announce: Announce) -> None:
         self._started = True
         try:
             self._compose.up()
@@ -80,11 +88,15 @@ class ComposeDriver:
             raise
 
     def down(self) -> None:
-        """Take the project down, volumes too."""
+        """Take the project down, volumes too. An `up` in progress in another thread is ended first."""
+        self._stopping.set()
         if self._started:
-            self._compose.down()
-        self._started = False
-        self._replicas = ()
+            self._compose.interrupt()
+        with self._lock:
+            if self._started:
+                self._compose.down()
+            self._started = False
+            self._replicas = ()
 
     def _down_after_failure(self) -> Sequence[str]:
         """Take down what came up; that this failed too is said beside the first error, not instead of it."""
@@ -135,6 +147,8 @@ class ComposeDriver:
             why, final = trouble(self._docker.inspect(replica.id), wanted=ready is not None)
             if not why and ready is not None:
                 why = self._unready(replica, ready)
+            if self._stopping.is_set():
+                why, final = "the stack is being taken down", True
             return final or not why
 
         poll(settled, within_ns, every_ns=EVERY_NS, clock=self._clock)

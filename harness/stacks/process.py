@@ -85,9 +85,16 @@ class ProcessDriver:
         self._clock = clock or SystemClock()
         self._places: dict[str, _Place] = {}
         self._warden: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._lock = threading.RLock()
 
     def up(self, announce: Announce) -> None:
         """Start what does not run yet and wait until all are ready; else take all down. Raises EnvironmentBroke."""
+        self._stopping.clear()
+        with self._lock:
+            self._up(announce)
+
+    def _up(self, announce: Announce) -> None:
         try:
             self._reserve()
             announce({name: place.address for name, place in self._places.items()})
@@ -100,7 +107,15 @@ class ProcessDriver:
             raise
 
     def down(self) -> None:
-        """End every group that we started. Raises EnvironmentBroke when one outlives SIGKILL."""
+        """End every group that we started. Raises EnvironmentBroke when one outlives SIGKILL.
+
+        An `up`, or a start, that is in progress in another thread gives up first.
+        """
+        self._stopping.set()
+        with self._lock:
+            self._down()
+
+    def _down(self) -> None:
         for place in self._places.values():
             if place.reserved is not None:
                 place.reserved.close()
@@ -163,6 +178,8 @@ class ProcessDriver:
                 self._places[spec.name] = _Place(spec=spec, port=port, log=log, reserved=reserved)
 
     def _spawn(self, place: _Place) -> None:
+        if self._stopping.is_set():
+            raise EnvironmentBroke(f"{place.spec.name} is not started: the stack is being taken down")
         if place.pid() is not None:
             return
         command, env = self._command(place)
@@ -236,7 +253,7 @@ class ProcessDriver:
 
         def settled() -> bool:
             nonlocal why, ended
-            ended = _ended(watched)
+            ended = "the stack is being taken down" if self._stopping.is_set() else _ended(watched)
             why = ended or (unready(ready, place.address) if ready is not None else "")
             return bool(ended) or not why
 

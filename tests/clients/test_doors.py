@@ -163,6 +163,26 @@ def test_a_compose_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_p
         Compose(Path("c.yaml"), "p", {}).down()
 
 
+def test_a_compose_call_in_progress_can_be_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With its children, which would hold its output open."""
+    fake = tmp_path / "docker-compose"
+    fake.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child; wait\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr("harness.clients.compose.program", lambda: (str(fake),))
+    compose, child = Compose(Path("c.yaml"), "p", {}), tmp_path / "child"
+
+    def interrupt() -> None:
+        poll(lambda: child.exists() and child.read_text().strip(), 10_000_000_000)
+        compose.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(EnvironmentBroke, match="ended with exit code -15"):
+        compose.up()
+    thread.join(10)
+    assert process.started_at(int(child.read_text())) is None
+
+
 def test_the_old_compose_is_used_where_the_plugin_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is called with the same words, and its own last lines are in the error."""
     fake = tmp_path / "docker-compose"

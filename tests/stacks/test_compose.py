@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,9 @@ class FakeCompose:
     def down(self) -> None:
         """Take down."""
         self._call("down")
+
+    def interrupt(self) -> None:
+        """End a call in progress."""
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -150,6 +154,32 @@ def test_an_interrupt_takes_down_too() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         driver(FakeDocker(service("web")), compose).up(interrupt)
+    assert compose.calls == ["up", "down"]
+
+
+def test_down_from_another_thread_ends_an_up_that_waits() -> None:
+    """Ctrl-C is handled by a thread of its own; the waiting `up` gives up, and all is down when `down` returns."""
+    compose = FakeCompose()
+    engine = FakeDocker(service("web", Restarting=True))
+    one = driver(engine, compose)
+    inspect, waiting = engine.inspect, threading.Event()
+
+    def inspected(container: str) -> Any:
+        waiting.set()
+        stopper.join(0.01)
+        return inspect(container)
+
+    def stop() -> None:
+        waiting.wait(10)
+        one.down()
+
+    stopper = threading.Thread(target=stop)
+    engine.inspect = inspected  # type: ignore[method-assign]
+    stopper.start()
+    with pytest.raises(EnvironmentBroke, match="the stack is being taken down"):
+        one.up(lambda _: None)
+    stopper.join(10)
+    assert not stopper.is_alive()
     assert compose.calls == ["up", "down"]
 
 

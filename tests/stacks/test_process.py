@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -178,6 +180,33 @@ def test_down_ends_stopped_and_deaf_services_and_their_children(stacks: Stacks) 
     os.killpg(frozen, signal.SIGSTOP)
     driver.down()
     assert (group(frozen), group(loud)) == ((), ())
+
+
+def test_down_from_another_thread_ends_an_up_that_waits(stacks: Stacks) -> None:
+    """Ctrl-C is handled by a thread of its own; what had been started is gone when `down` returns."""
+    driver = stacks(Service(name="mute", command="sleep 600", ready=Ready(how="tcp", within_ns=60_000_000_000)))
+    errors: list[str] = []
+
+    def up() -> None:
+        try:
+            driver.up(lambda _: None)
+        except EnvironmentBroke as error:
+            errors.append(str(error))
+
+    starter = threading.Thread(target=up)
+    starter.start()
+
+    def started() -> int | None:
+        with suppress(KeyError):
+            return driver.handle("mute")
+        return None
+
+    pid = poll(started, IN_TIME_NS)
+    assert pid is not None
+    driver.down()
+    assert group(pid) == ()
+    starter.join(10)
+    assert "the stack is being taken down" in errors[0]
 
 
 def test_services_end_when_the_harness_is_killed(tmp_path: Path) -> None:

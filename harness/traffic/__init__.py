@@ -28,13 +28,13 @@ class TrafficDriver(Protocol):
     """Who sends the load. Calls come from one thread at a time, each under a time limit."""
 
     def start(self, inbox: Outbox[Event], address: str) -> None:
-        """Be ready to send to `address` (a base URL). Raises BadInput for the scenario's faults, else EnvironmentBroke."""
+        """Be ready to send to `address` (a base URL). Raises BadInput for the scenario, else EnvironmentBroke."""
 
     def set_load(self, load: Load) -> None:
         """Follow this line from now on; replaces the one before."""
 
     def stop(self, drain_ns: int) -> None:
-        """No new requests; wait up to `drain_ns` for answers, report the rest as lost, put TrafficEnded, end. Twice is fine."""
+        """No new requests; wait up to `drain_ns` for answers, count the rest as lost, put TrafficEnded. Twice is fine."""
 
 
 class NoTraffic:

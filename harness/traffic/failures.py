@@ -88,4 +88,10 @@ def message_of(exception: BaseException | str) -> str:
     text = str(exception) or repr(exception)
     if isinstance(exception, BaseException) and type(exception).__name__ not in _SPEAK_FOR_THEMSELVES:
         text = f"{type(exception).__name__}: {text}"
+    return bounded(text)
+
+
+def bounded(text: str) -> str:
+    """Foreign text made fit for a journal line: at most MAX_MESSAGE characters, all of which can be encoded."""
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

@@ -18,7 +18,8 @@ from harness.journal import Event, Generator, TrafficEnded, Trouble, WorkerLost,
 from harness.traffic.channel import control_of
 from harness.traffic.children import Child, how_ended, log_tail, send_signal
 
-SILENCE_S = 3.0
+# Rows come each second; a worker whose event loop needs this long for one turn tells nothing of use either.
+SILENCE_S = 4.0
 _POLL_S = 0.2
 # A pause of our own this long says nothing about the workers: their rows lie unread.
 _OWN_PAUSE_S = 1.0
@@ -50,7 +51,20 @@ class Listener:
         self.finished = threading.Event()
 
     def run(self) -> None:
-        """Listen until told that all is finished."""
+        """Listen until told that all is finished. A defect here must not look like a quiet run."""
+        try:
+            self._listen()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must hear of it and end
+            message = f"listening to the traffic processes broke: {type(error).__name__}: {error}"
+            self._fail(EnvironmentBroke(message))
+            self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=message))
+            for worker in self._workers:
+                self._lose(worker, "its rows cannot be read")
+            while not (self.stopping.wait(_POLL_S) or self.finished.is_set()):
+                pass
+            self._finish_when_done()
+
+    def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
             for child in self._children:
                 selector.register(child.channel.sock, selectors.EVENT_READ, child)

@@ -13,6 +13,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 
 from harness.journal import Trouble
 from harness.traffic import Load
+from harness.traffic.failures import bounded
 from harness.traffic.locust_hooks import PACE
 from harness.traffic.locust_requests import Books
 from harness.traffic.locust_runners import SteadyWorker
@@ -47,6 +48,7 @@ class Crowd:
         )
         self._roster = Roster(self._sequence, settings.worker, settings.workers)
         self._load: Load | None = None
+        self._completed: Load | None = None
         self._changed = Signal()
         self._users: list[Any] = []
         self._grown = False
@@ -89,10 +91,18 @@ class Crowd:
             return 0
         final = self._roster.count(load.users_to)
         if target == final and self._now() >= load.at_ns + load.ramp_ns:
+            self._say_complete(load)
             return None
         position = target if final > target else target - 1
         instant_ns = crossing_ns(load, self._roster.index_of(max(0, position)))
         return max(0.0005, (instant_ns - self._now()) / 1e9)
+
+    def _say_complete(self, load: Load) -> None:
+        """Fire Locust's spawning_complete, once for each line: scenarios may hold their users back until it comes."""
+        if load is not self._completed:
+            self._completed = load
+            events: Any = self._runner.environment.events
+            events.spawning_complete.fire(user_count=len(self._users))
 
     def _start_next(self) -> None:
         index = self._roster.index_of(len(self._users))
@@ -143,7 +153,7 @@ class Crowd:
         for number, user in enumerate(self._users):
             if user is not None:
                 self._dismiss(user)
-            if number % 100 == 99:
+            if number % _BURST == _BURST - 1:
                 gevent.sleep(0)
         self._users.clear()
 
@@ -173,7 +183,7 @@ class Crowd:
         """Keep a trouble for the journal, once for each kind."""
         if (key or message) not in self._told and len(self._told) < _MAX_TROUBLES:
             self._told.add(key or message)
-            self.troubles.append(Trouble(at_ns=self._now(), source="scenario", message=message))
+            self.troubles.append(Trouble(at_ns=self._now(), source="scenario", message=bounded(message)))
 
 
 def _end_or_mark(user: Any) -> None:

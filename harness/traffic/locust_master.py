@@ -82,7 +82,8 @@ class _Hub:
         environment.events.quitting.fire(environment=environment, reverse=True)
         environment.events.quit.fire(exit_code=0)
         self._runner.greenlet.kill(block=False)
-        self._runner.server.close(linger=0)  # else the exit waits for a dead worker to take its messages
+        server: Any = self._runner.server
+        server.close(linger=0)  # else the exit waits for a dead worker to take its messages
 
     def _on_ready(self, environment: Any, msg: Any) -> None:
         self._ready.add(msg.data["worker"])

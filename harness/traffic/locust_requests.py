@@ -21,7 +21,7 @@ from locust.clients import ResponseContextManager as HttpAnswer
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager as FastAnswer
 
-from harness.traffic.failures import classify, message_of
+from harness.traffic.failures import bounded, classify, message_of
 from harness.traffic.locust_hooks import CONTROL_FLOW, PACE, replace
 from harness.traffic.pacing import Pace
 from harness.traffic.recorder import OpenRequest, Recorder
@@ -187,7 +187,7 @@ class Books:
         key = (method, name)
         endpoint = self._names.get(key)
         if endpoint is None:
-            endpoint = f"{_text(method)} {_text(name)}"
+            endpoint = bounded(f"{_text(method)} {_text(name)}")
             if len(self._names) < 2000:  # names made of ids must not grow for ever
                 self._names[key] = endpoint
         return endpoint

@@ -31,6 +31,7 @@ EXEMPLARS_PER_RUN = 100
 # at the survivors seldom, since users stay and Crowd.settle_memory takes them out of sight each second of a ramp.
 _GC_THRESHOLDS = (1_000, 200, 100)
 _LAST_WORDS_MS = 1000
+_ENCODE_BURST_NS = 1_000_000
 _SHAPE_IGNORED = "the scenario's LoadTestShape is ignored: the experiment's stages set the load"
 
 
@@ -137,7 +138,8 @@ class _Worker:
         environment.events.quitting.fire(environment=environment, reverse=True)
         environment.events.quit.fire(exit_code=0)
         self._runner.greenlet.kill(block=False)
-        self._runner.client.close(linger=_LAST_WORDS_MS)  # the exit waits that long for the message to leave
+        client: Any = self._runner.client
+        client.close(linger=_LAST_WORDS_MS)  # the exit waits that long for the message to leave
 
     def _report(self) -> None:
         while True:
@@ -146,10 +148,16 @@ class _Worker:
             self._send(self._rows.closed())
 
     def _send(self, events: Iterable[Event]) -> None:
-        lines = []
+        lines: list[str] = []
+        yielded_ns = time.monotonic_ns()
         for event in events:
             lines.append(encode(event))
-            gevent.sleep(0)  # encoding fifty endpoints must not hold up the users
+            # Fifty endpoints must not hold up the users; yielding after each would take ages when these are too many.
+            if time.monotonic_ns() - yielded_ns > _ENCODE_BURST_NS:
+                self._runner.send_message(ROWS, {"lines": lines})
+                lines = []
+                gevent.sleep(0)
+                yielded_ns = time.monotonic_ns()
         if lines:
             self._runner.send_message(ROWS, {"lines": lines})
 

@@ -110,7 +110,7 @@ class TestEveryDriver:
 
 @pytest.fixture(scope="module")
 def featured(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two workers, a locustfile with a bit of everything, 40 users ramped in two seconds and held for one and a half."""
+    """Two workers, a locustfile with a bit of everything, 40 users ramped in 2 s and held for 1.5 s."""
     clock, logs = SystemClock(), tmp_path_factory.mktemp("featured")
     driver = locust("features.py", clock, logs, processes=2, exclude_tags=("never",))
     with Target() as target:
@@ -163,6 +163,7 @@ class TestAPlainLocustfile:
             said = (featured.logs / f"traffic-{name}.log").read_text()
             assert f"INIT {runner} hello" in said
             assert [said.count("TEST_START http://127.0.0.1:"), said.count("TEST_STOP")] == [1, 1]
+            assert said.count("SPAWNED 20") == (0 if name == "master" else 1)
 
     def test_two_workers_keep_one_line(self, featured: Run) -> None:
         """Once up, both have their half of the users, and each second has a row of each."""
@@ -211,7 +212,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ],
 )
 def test_failures_are_told_apart(failing: Run, client: str, what: str, failure: str) -> None:
-    """By both clients: no answer, a drip beyond the total limit, resets, refusals and bad statuses each have a class."""
+    """By both clients: no answer, a drip beyond the limit, resets, refusals and bad statuses each have a class."""
     rows = [row for row in failing.rows if row.endpoint.endswith(f"{client} {what}")]
     failed: Counter[str] = Counter()
     for row in rows:

@@ -82,3 +82,4 @@ def test_messages_are_bounded_and_name_the_error() -> None:
     assert message_of(ValueError("boom")) == "ValueError: boom"
     assert message_of("status 404") == "status 404"
     assert len(message_of(ValueError("x" * 1000))) == MAX_MESSAGE
+    assert message_of("lone \udc80 surrogate") == "lone ? surrogate"

@@ -38,6 +38,11 @@ def on_test_stop(**_):
     print("TEST_STOP")
 
 
+@events.spawning_complete.add_listener
+def on_spawning_complete(user_count, **_):
+    print("SPAWNED", user_count)
+
+
 class Sequence(SequentialTaskSet):
     @task
     def first(self):

@@ -30,6 +30,8 @@ Mask = npt.NDArray[np.bool_]
 _PAIR_DTYPE = np.dtype([("bucket", "<u2"), ("count", "<u4")])
 _CHARS_PER_PAIR = PAIR.size * 4 // 3
 LAST_BUCKET = 23_552
+MIDDLES = np.array([bucket_middle(bucket) for bucket in range(LAST_BUCKET)])
+"""The latency (us) that stands for each bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,8 @@ class Cells:
         return np.asarray(self.endpoint == self.endpoints.index(endpoint), dtype=bool)
 
     def _pairs(self, columns: Sequence[Column], endpoint: str) -> Mask:
-        mask = np.isin(self.pair_column, [COLUMNS.index(column) for column in columns])
+        wanted = np.array([column in columns for column in COLUMNS])
+        mask = wanted[self.pair_column]
         if endpoint:
             mask &= self.of(endpoint)[self.pair_row]
         return np.asarray(mask, dtype=bool)
@@ -107,10 +110,7 @@ class Cells:
     def latency_sum_us(self, seconds: Sequence[int], endpoint: str = "") -> Floats:
         """By second: the sum of all answers' latencies from their due time, in microseconds (for means)."""
         pairs = self._pairs(DUE, endpoint)
-        buckets = self.pair_bucket[pairs]
-        used = np.unique(buckets)
-        middles = np.array([bucket_middle(int(bucket)) for bucket in used])
-        weights = self.pair_count[pairs] * middles[np.searchsorted(used, buckets)] if len(used) else buckets
+        weights = self.pair_count[pairs] * MIDDLES[self.pair_bucket[pairs]]
         return _sum_by_second(self.second[self.pair_row[pairs]], weights, seconds)
 
     def by_second(self, column: Ints, seconds: Sequence[int], endpoint: str = "") -> Floats:

@@ -27,9 +27,9 @@ from harness.evidence import (
     Summary,
     Window,
 )
-from harness.evidence.cells import Cells, Floats, cells, percentile
+from harness.evidence.cells import MIDDLES, Cells, Floats, cells, percentile
 from harness.evidence.defects import defects_of
-from harness.histogram import bucket_middle, decode
+from harness.histogram import decode
 from harness.journal import (
     Aborted,
     Event,
@@ -239,14 +239,13 @@ def latency(counts: Floats) -> Latency:
     n = int(counts.sum())
     found = {share: percentile(counts, share) if n >= least else None for share, least in MIN_SAMPLES.items()}
     filled = np.flatnonzero(counts)
-    mean = sum(bucket_middle(int(bucket)) * counts[bucket] for bucket in filled) / n if n else None
     return Latency(
         n=n,
         p50_us=found[0.50],
         p95_us=found[0.95],
         p99_us=found[0.99],
-        max_us=bucket_middle(int(filled[-1])) if n else None,
-        mean_us=float(mean) if mean is not None else None,
+        max_us=float(MIDDLES[filled[-1]]) if n else None,
+        mean_us=float((counts[filled] * MIDDLES[filled]).sum()) / n if n else None,
     )
 
 

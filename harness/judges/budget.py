@@ -7,7 +7,7 @@ inconclusive, and a bad one cannot hide in the sum.
 
 from __future__ import annotations
 
-from harness.evidence import Evidence, Window
+from harness.evidence import Evidence, Summary, Window
 from harness.experiment import Limit, Question
 from harness.judges import intervals
 from harness.judges.decision import TRAFFIC_METRICS, Decision, decide, sight
@@ -79,13 +79,31 @@ def _broken_endpoints(limit: Limit, window: Window, evidence: Evidence) -> list[
     ]
     if len(names) < 2:
         return []
-    decisions = [decide(limit, evidence, sight(evidence, window, name)) for name in names]
-    proven = intervals.holm([decision.chance for decision in decisions], ALPHA)
+    decisions = {
+        summary.endpoint: decide(limit, evidence, sight(evidence, window, summary.endpoint))
+        for summary in window.endpoints
+        if summary.endpoint in names and _beyond(limit, summary)
+    }
+    chances = [decisions[name].chance if name in decisions else 1.0 for name in names]
+    proven = intervals.holm(chances, ALPHA)
     return [
-        _finding(limit, window, evidence, name, decision)
-        for name, decision, certain in zip(names, decisions, proven, strict=True)
-        if decision.outcome is Outcome.FAIL and certain
+        _finding(limit, window, evidence, name, decisions[name])
+        for name, certain in zip(names, proven, strict=True)
+        if certain and name in decisions and decisions[name].outcome is Outcome.FAIL
     ]
+
+
+def _beyond(limit: Limit, summary: Summary) -> bool:
+    """Whether an endpoint's point estimate is out of the limit at all; if not, nothing can prove that it fails."""
+    known = {
+        "p50": summary.latency.p50_us,
+        "p95": summary.latency.p95_us,
+        "p99": summary.latency.p99_us,
+        "mean": summary.latency.mean_us,
+        "errors": summary.errors,
+    }
+    seen = known.get(limit.metric)
+    return seen is None or seen >= limit.bound
 
 
 def _finding(limit: Limit, window: Window, evidence: Evidence, endpoint: str, decision: Decision) -> Finding:

@@ -18,7 +18,7 @@ from harness.clients.tcp import free_port
 from harness.clients.toxiproxy import Toxiproxy
 from harness.clients.toxiproxy_server import start_embedded, start_server
 from harness.errors import BadInput
-from harness.experiment import Fault, ProcessStack, Scalar, Service
+from harness.experiment import Fault, ProcessStack, Ready, Scalar, Service
 from harness.faults import FaultDriver, Feels, Felt
 from harness.faults.container import ContainerFaults
 from harness.faults.process import ProcessFaults
@@ -110,7 +110,8 @@ def real_containers(tmp_path: Path, image: str) -> Iterator[Arena]:
 def real_processes(tmp_path: Path, image: str) -> Iterator[Arena]:
     """A web server on a free port."""
     command = "{python} -m http.server --bind 127.0.0.1 {port}"
-    spec = ProcessStack(services=(Service(name="api", command=command, cwd=str(tmp_path)),))
+    ready = Ready(how="tcp", within_ns=IN_TIME_NS)
+    spec = ProcessStack(services=(Service(name="api", command=command, ready=ready),))
     stack = ProcessDriver(spec, links={}, base_dir=tmp_path, log_dir=tmp_path, run="r")
     stack.up(lambda _: None)
 
@@ -119,7 +120,6 @@ def real_processes(tmp_path: Path, image: str) -> Iterator[Arena]:
         return process.cmdline()[-5:], process.environ().get("PATH"), process.status() == psutil.STATUS_STOPPED
 
     try:
-        assert poll(lambda: "http.server" in " ".join(state()[0]), IN_TIME_NS)
         yield Arena(driver=ProcessFaults(stack), state=state, identity=lambda: stack.handle("api"))
     finally:
         stack.down()

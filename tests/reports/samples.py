@@ -6,14 +6,14 @@ import functools
 from dataclasses import replace
 
 from harness.evidence import Defect, Evidence
+from harness.evidence.measure import measure
 from harness.judges import judge
-from harness.measure import measure
 from harness.testing import JournalBuilder, ShopModel, ladder_document, synthetic_ladder
 from harness.verdict import Bottleneck, BreakingPoint, Finding, Level, Outcome, Verdict, Where
 
 HOSTILE = (
-    "<script>alert(1)</script>|a|`b`\\ $\\frac{1}{2}$ \x1b[31mred\x1b[0m\x07 \u202egnp.exe\u2066 [x](http://evil.example) "
-    "@everyone #12 &amp; *bold* 'q\" \x00 \ud800 end"
+    "<script>alert(1)</script>|a|`b`\\ $\\frac{1}{2}$ \x1b[31mred\x1b[0m\x07 \u202egnp.exe\u2066 "
+    "[x](http://evil.example) @everyone #12 &amp; *bold* 'q\" \x00 \ud800 end"
 )
 SECRET = "postgres://shop:hunter2@db:5432/shop"
 
@@ -85,7 +85,7 @@ def empty_evidence() -> Evidence:
 @functools.cache
 def ladder() -> tuple[Verdict, Evidence]:
     """The seeded ladder: 100 to 5,000 users, two faults, broken at 5,000."""
-    evidence = measure(synthetic_ladder(hold_s=12, ramp_s=4, warmup_s=4))
+    evidence = measure(synthetic_ladder())
     return judge(evidence), evidence
 
 

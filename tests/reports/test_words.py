@@ -6,10 +6,12 @@ import pytest
 
 from harness.reports import words
 
+NONE = words.NO_VALUE
+
 
 @pytest.mark.parametrize(
     ("us", "text"),
-    [(None, "–"), (0, "0 µs"), (850, "850 µs"), (999.6, "1 ms"), (12_500, "12.5 ms"), (999_999, "1 s"),
+    [(None, NONE), (0, "0 µs"), (850, "850 µs"), (999.6, "1 ms"), (12_500, "12.5 ms"), (999_999, "1 s"),
      (2_059_775.5, "2.06 s"), (125_000_000, "2 min 05 s")],
 )  # fmt: skip
 def test_latency(us: float | None, text: str) -> None:
@@ -20,7 +22,7 @@ def test_latency(us: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("number", "unit", "text"),
     [(0.0042, "share", "0.42 %"), (1.0, "share", "100 %"), (1234.0, "number", "1,234"), (2.5, "number", "2.5"),
-     (997.4, "per_s", "997/s"), (64e6, "bytes", "64 MB"), (5000.0, "users", "5,000 users"), (None, "us", "–"),
+     (997.4, "per_s", "997/s"), (64e6, "bytes", "64 MB"), (5000.0, "users", "5,000 users"), (None, "us", NONE),
      (1_234_567.0, "", "1,234,567"), (12_345_678.9, "number", "12,345,679")],
 )  # fmt: skip
 def test_value_in_its_unit(number: float | None, unit: str, text: str) -> None:
@@ -30,7 +32,8 @@ def test_value_in_its_unit(number: float | None, unit: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("bounds", "text"),
-    [(None, "–"), ((None, None), "–"), ((390_000.0, 431_000.0), "390–431 ms"), ((390_000.0, 1_200_000.0), "390 ms to 1.2 s"),
+    [(None, NONE), ((None, None), NONE), ((390_000.0, 431_000.0), f"390{NONE}431 ms"),
+     ((390_000.0, 1_200_000.0), "390 ms to 1.2 s"),
      ((390_000.0, None), "from 390 ms"), ((None, 431_000.0), "up to 431 ms")],
 )  # fmt: skip
 def test_interval(bounds: tuple[float | None, float | None] | None, text: str) -> None:

@@ -66,7 +66,7 @@ def pictures(verdict: Verdict, evidence: Evidence) -> Iterator[Picture]:
         with style.styled():
             wide = plot.draw(verdict, evidence, style.WIDE)
             narrow = plot.draw(verdict, evidence, style.NARROW)
-            yield Picture(
+            picture = Picture(
                 name=name,
                 title=plot.title,
                 alt=plot.alt,
@@ -74,6 +74,7 @@ def pictures(verdict: Verdict, evidence: Evidence) -> Iterator[Picture]:
                 narrow_svg=style.svg(narrow, f"{name}-narrow"),
                 png=style.png(wide),
             )
+        yield picture
 
 
 def plots(verdict: Verdict, evidence: Evidence) -> Mapping[str, bytes]:

@@ -1,0 +1,66 @@
+"""The summary at the end of a run: readable in 80 columns, without colour, by somebody in a hurry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from harness.judges import judge
+from harness.reports.console import summary
+from harness.verdict import Outcome, Verdict
+from tests.reports.samples import HOSTILE, empty_evidence, hostile, ladder, small_evidence, small_verdict
+
+
+def test_the_verdict_comes_first_and_the_report_last() -> None:
+    """The first word is the verdict, the last line is where to read on."""
+    lines = summary(*ladder(), "results/x").splitlines()
+    assert lines[0].split()[:2] == ["✕", "FAIL"]
+    assert lines[-1] == "Report: results/x/report.html"
+
+
+def test_the_break_and_its_cause_are_named() -> None:
+    """Between which loads, which metric, which resource."""
+    text = " ".join(summary(*ladder(), "x").split())
+    assert "Breaks between 1,000 and 5,000 users." in text
+    assert "db_pool_in_use of api, 8 of 8" in text
+    assert "5,000 broke" in text
+
+
+@pytest.mark.parametrize("case", ["ladder", "hostile", "small"])
+def test_fits_80_columns_without_escape_codes(case: str) -> None:
+    """No line is wider than the terminal of a CI log, and nothing but plain text is in it."""
+    small = (small_verdict(endpoint=HOSTILE, because=HOSTILE * 40), small_evidence(endpoint=HOSTILE, message=HOSTILE))
+    text = summary(*{"ladder": ladder, "hostile": hostile, "small": lambda: small}[case](), "results/ladder/run")
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert "\x1b" not in text
+
+
+def test_colour_only_when_asked_and_never_alone() -> None:
+    """With colour the same words stand there, and the symbols with them."""
+    assert "\x1b[" in summary(small_verdict(), small_evidence(), "x", colour=True)
+
+
+def test_a_run_stopped_at_once_says_so() -> None:
+    """Nothing was measured: inconclusive, with the reason and no invented numbers."""
+    evidence = empty_evidence()
+    text = " ".join(summary(judge(evidence), evidence, "x").split())
+    assert "INCONCLUSIVE" in text
+    assert "SIGINT" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (replace(small_verdict(), dirty=("slow-db",)), "harness heal"),
+        (Verdict(outcome=Outcome.INCONCLUSIVE, findings=()), "Nothing was judged"),
+        (
+            replace(small_verdict(), outcome=Outcome.PASS, findings=small_verdict().findings[:1]),
+            "The one finding holds",
+        ),
+    ],
+)
+def test_one_line_says_why(verdict: Verdict, said: str) -> None:
+    """A dirty target outranks everything; an empty verdict and a pass are told as such."""
+    assert said in summary(verdict, small_evidence(), "x").splitlines()[1]

@@ -1,0 +1,138 @@
+"""The plots: there, valid, honest about gaps, the same every time, and deaf to hostile names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from harness.evidence.measure import measure
+from harness.judges import judge
+from harness.reports import inline
+from harness.reports.plots import PLOTS, plots, style
+from harness.reports.plots.ladder import rungs
+from harness.reports.plots.timeline import MOST_LANES, lanes, thin, timeline
+from harness.testing import synthetic_ladder
+from tests.reports.samples import empty_evidence, hostile, ladder, small_evidence, small_verdict
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Mapping[str, bytes]:
+    """The plots of the seeded ladder."""
+    return plots(*ladder())
+
+
+def words_of(svg: bytes) -> str:
+    """All text in a picture; raises when it is no XML."""
+    return " ".join(element.text or "" for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"))
+
+
+def test_every_plot_is_a_valid_svg_and_png(drawn: Mapping[str, bytes]) -> None:
+    """Six pictures, each in both formats; text in the SVG is text."""
+    assert set(drawn) == {f"{name}.{form}" for name in PLOTS for form in ("svg", "png")}
+    for name, content in drawn.items():
+        assert content.startswith(PNG) if name.endswith("png") else words_of(content)
+
+
+@pytest.mark.parametrize("name", ["latency", "load", "errors", "resources"])
+def test_plots_over_time_name_stages_and_faults(drawn: Mapping[str, bytes], name: str) -> None:
+    """Who looks at a spike sees which fault was in force and how many users there were."""
+    text = words_of(drawn[f"{name}.svg"])
+    assert {"slow-db", "freeze-payment"} <= set(text.split())
+    assert "5,000 users: broke" in text
+
+
+def test_latency_shows_its_limits_and_the_ladder_its_bracket(drawn: Mapping[str, bytes]) -> None:
+    """The budget's lines and the break are words in the pictures."""
+    assert "limit of P95: 500 ms" in words_of(drawn["latency.svg"])
+    assert "breaks between 1,000 and 5,000 users" in words_of(drawn["ladder.svg"])
+
+
+def test_the_resource_that_broke_has_its_panel(drawn: Mapping[str, bytes]) -> None:
+    """The bottleneck's series is drawn beside its capacity, and the generator's own CPU beside the target's."""
+    text = words_of(drawn["resources.svg"])
+    assert "db_pool_size of api" in text
+    assert "load generator" in text
+
+
+def test_same_run_same_bytes(drawn: Mapping[str, bytes]) -> None:
+    """No date, no random id: a picture in git changes only when the run does."""
+    again = plots(*ladder())
+    assert {name for name in drawn if drawn[name] != again[name]} == set()
+
+
+def test_without_data_every_plot_says_so() -> None:
+    """A run that was stopped at once gives six pictures that say what is missing."""
+    evidence = empty_evidence()
+    made = plots(judge(evidence), evidence)
+    for name in PLOTS:
+        assert "no data" in words_of(made[f"{name}.svg"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_hostile_names_are_drawn_as_text() -> None:
+    """Dollar signs are no formulas, markup no markup, and a name of 10,000 characters is shortened."""
+    verdict, evidence = hostile()
+    stage = replace(evidence.windows[1], stage="_$\\frac{1}{0$ <b>")
+    text = words_of(plots(verdict, replace(evidence, windows=(stage,)))["percentiles.svg"])
+    assert "$\\frac{1}{0$" in text
+
+
+def test_thinning_keeps_spikes_and_gaps() -> None:
+    """The highest second of a bin survives, and a bin without data stays a gap."""
+    y = np.full(3_000, 10.0)
+    y[1_234] = 999.0
+    y[2_000:2_100] = np.nan
+    x, thinned = thin(np.arange(3_000.0), y, 300, peak=True)
+    assert len(x) == len(thinned) <= 300
+    assert np.nanmax(thinned) == 999.0
+    assert np.isnan(thinned).sum() == 10
+
+
+def test_few_points_are_left_alone() -> None:
+    """Nothing is folded that fits."""
+    x, y = np.arange(5.0), np.array([1.0, np.nan, 3.0, 2.0, 1.0])
+    assert thin(x, y, 10, peak=True)[1] is y
+
+
+def test_names_of_faults_in_the_strip_do_not_touch() -> None:
+    """Faults at the same time get a lane each, and never more lanes than fit."""
+    _, evidence = ladder()
+    fault = evidence.faults[0]
+    for count in (2, 5, 30):
+        many = replace(evidence, faults=tuple(replace(fault, name=f"fault-{n}") for n in range(count)))
+        used = lanes(timeline(small_verdict(), many, style.NARROW))
+        assert len(set(used.values())) == min(count, MOST_LANES)
+
+
+def test_a_fault_that_never_came_has_no_band() -> None:
+    """Bands are drawn from confirmed edges only."""
+    verdict, evidence = ladder()
+    never = tuple(replace(fault, in_force_ns=None) for fault in evidence.faults)
+    svg = plots(verdict, replace(evidence, faults=never))["latency.svg"]
+    assert "slow-db" not in words_of(svg)
+
+
+def test_without_a_breaking_point_the_ladder_shows_the_stages() -> None:
+    """A run that only has a budget still shows load against latency."""
+    verdict = replace(small_verdict(), breaking_point=None)
+    assert [rung.users for rung in rungs(verdict, small_evidence())] == [10, 50]
+
+
+def test_the_page_knows_every_colour_of_the_plots() -> None:
+    """A colour that the dark mode does not know would stay black on black."""
+    palette = {style.INK, style.FAINT, style.BAND, style.PAPER, *style.CYCLE}
+    assert palette == set(inline.VARIABLES)
+
+
+def test_an_aborted_run_is_drawn_as_far_as_it_came() -> None:
+    """The clock of the plots ends where the run did."""
+
+    evidence = measure(synthetic_ladder(aborted=(70.0, "guard", "errors > 10% for 30s")))
+    line = timeline(judge(evidence), evidence, style.WIDE)
+    assert line.end_s == pytest.approx(70.0, abs=1.0)

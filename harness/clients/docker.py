@@ -20,11 +20,7 @@ from harness.errors import EnvironmentBroke
 Document = Mapping[str, Any]
 
 TIMEOUT_S = 15
-STOP_TIMEOUT_S = 120
-"""Stopping waits for the container's own grace period (10 s unless it asks for another)."""
-
-_NOT_RUNNING = "start Docker, or use a process stack"
-_NO_PERMISSION = "add this user to the group `docker` and log in again, or run as root"
+STOP_TIMEOUT_S = 120  # stopping waits for the container's own grace period, 10 s unless it asks for another
 
 
 class NoSuchContainerError(EnvironmentBroke):
@@ -72,11 +68,11 @@ class Docker:
         with self._engine(f"inspect container {container}") as api:
             return dict(api.inspect_container(container))
 
-    def containers(self, labels: Mapping[str, str], *, all_states: bool = True) -> Sequence[Document]:
+    def containers(self, labels: Mapping[str, str]) -> Sequence[Document]:
         """The containers that carry all these labels, in one call (the SDK's high-level list inspects each)."""
         wanted = [f"{name}={value}" if value else name for name, value in labels.items()]
         with self._engine("list containers") as api:
-            return list(api.containers(all=all_states, filters={"label": wanted}))
+            return list(api.containers(all=True, filters={"label": wanted}))
 
     def kill(self, container: str, signal: str) -> None:
         """Send a signal (KILL, TERM, ...) to the container's first process."""
@@ -153,4 +149,6 @@ def _words(error: Exception) -> str:
 def _hint(error: Exception) -> str:
     if isinstance(error, APIError):
         return "the words are Docker's own; look at: docker info"
-    return _NO_PERMISSION if "permission denied" in str(error).lower() else _NOT_RUNNING
+    if "permission denied" in str(error).lower():
+        return "add this user to the group `docker` and log in again, or run as root"
+    return "start Docker, or use a process stack"

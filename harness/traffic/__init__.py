@@ -34,7 +34,7 @@ class TrafficDriver(Protocol):
         """Follow this line from now on; replaces the one before."""
 
     def stop(self, drain_ns: int) -> None:
-        """No new requests; wait up to `drain_ns` for answers, count the rest as lost, put TrafficEnded. Twice is fine."""
+        """No new requests; wait up to `drain_ns` for answers, count the rest lost, put TrafficEnded. Twice is fine."""
 
 
 class NoTraffic:

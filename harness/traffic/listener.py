@@ -26,7 +26,7 @@ _OWN_PAUSE_S = 1.0
 
 
 class Listener:
-    """`over` is set once every worker has ended or is lost after `stopping`; `finished` ends the thread."""
+    """`over` is set after `stopping` once every worker has ended or is lost, or on `give_up`; `finished` ends it all."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Listener:
         self._ended: dict[int, int] = {}
         self._lost: set[int] = set()
         self.stopping = threading.Event()
+        self.give_up = threading.Event()
         self.over = threading.Event()
         self.finished = threading.Event()
 
@@ -87,6 +88,8 @@ class Listener:
         return sum(self._ended.values()) + open_
 
     def _take(self, line: str) -> None:
+        if self.over.is_set():  # nothing comes after the end
+            return
         record = control_of(line)
         if record is None:
             event = decode(line)
@@ -148,8 +151,13 @@ class Listener:
         return now
 
     def _finish_when_done(self) -> None:
-        done = self._lost | self._ended.keys()
-        if self.stopping.is_set() and not self.over.is_set() and done == self._workers.keys():
+        if not self.stopping.is_set() or self.over.is_set():
+            return
+        late = self._workers.keys() - self._lost - self._ended.keys()
+        if late and self.give_up.is_set():
+            message = f"traffic workers {sorted(late)} did not end in time; their open requests count as unanswered"
+            self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=message))
+        if not late or self.give_up.is_set():
             self._inbox.put(TrafficEnded(at_ns=self._now(), unanswered=self.unanswered()))
             self.over.set()
 

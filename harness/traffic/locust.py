@@ -20,7 +20,7 @@ from pathlib import Path
 from harness.clock import Outbox
 from harness.errors import EnvironmentBroke, HarnessError
 from harness.experiment import TrafficSpec
-from harness.journal import Event, Json, TrafficEnded, Trouble
+from harness.journal import Event, Json
 from harness.traffic import Load
 from harness.traffic.children import Child, end, launch, log_tail
 from harness.traffic.listener import Listener, require_scenario
@@ -44,7 +44,6 @@ class LocustTraffic:
         self._children: list[Child] = []
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
-        self._inbox: Outbox[Event] | None = None
 
     def start(self, inbox: Outbox[Event], address: str) -> None:
         """Start the processes, import the scenario. Raises BadInput (scenario) or EnvironmentBroke; leaves nothing."""
@@ -69,7 +68,6 @@ class LocustTraffic:
             if isinstance(error, OSError):
                 raise EnvironmentBroke(f"the traffic processes could not be started: {error}") from error
             raise
-        self._inbox = inbox
 
     def set_load(self, load: Load) -> None:
         """Tell all workers the new line. A master that is gone is the listener's news, not an error here."""
@@ -77,16 +75,14 @@ class LocustTraffic:
 
     def stop(self, drain_ns: int) -> None:
         """No new iterations, wait up to `drain_ns` for answers, call the rest lost, end the processes."""
-        inbox, self._inbox = self._inbox, None
         listener = self._listener
-        if inbox is None or listener is None:
+        if listener is None or listener.stopping.is_set():
             return
         listener.stopping.set()
         self._tell_master({"stop": {"drain_ns": drain_ns}})
         if not listener.over.wait(drain_ns / 1e9 + _STOP_GRACE_S):
-            message = "the traffic workers did not end in time; their open requests count as unanswered"
-            inbox.put(Trouble(at_ns=self._now(), source="traffic", message=message))
-            inbox.put(TrafficEnded(at_ns=self._now(), unanswered=listener.unanswered()))
+            listener.give_up.set()
+            listener.over.wait(_MASTER_GRACE_S)
         self._tell_master({"quit": True})
         with contextlib.suppress(Exception):
             self._children[0].process.wait(timeout=_MASTER_GRACE_S)

@@ -22,8 +22,9 @@ from harness.traffic.pacing import Ledger, Pace, phase_of
 from harness.traffic.ramp import crossing_ns, wanted
 from harness.traffic.settings import ChildSettings
 
-# Making a user takes some 50 us: a burst yields to the event loop this often.
-_BURST = 10
+# Making a user takes some 50 us: yield to the event loop this often, and where its turns take long, after a quarter of
+# a turn, so that the ramp keeps its share of a busy process.
+_BURST_NS = 500_000
 _MAX_TROUBLES = 20
 _LAST_GRACE_S = 1.0
 
@@ -49,6 +50,7 @@ class Crowd:
         self._roster = Roster(self._sequence, settings.worker, settings.workers)
         self._load: Load | None = None
         self._completed: Load | None = None
+        self._burst_ns = _BURST_NS
         self._changed = Signal()
         self._users: list[Any] = []
         self._grown = False
@@ -79,15 +81,10 @@ class Crowd:
     def _step(self, load: Load) -> float | None:
         """Bring the users to where the line is; returns how long (s) until it next crosses one of ours."""
         target = self._roster.count(wanted(load, self._now()))
-        for _ in range(_BURST):
-            if len(self._users) == target:
-                break
-            if len(self._users) < target:
-                self._start_next()
-            else:
-                self._dismiss_last()
-        else:
+        if not self._move_to(target):
+            asked_ns = self._now()
             gevent.sleep(0)
+            self._burst_ns = max(_BURST_NS, (self._now() - asked_ns) // 4)
             return 0
         final = self._roster.count(load.users_to)
         if target == final and self._now() >= load.at_ns + load.ramp_ns:
@@ -96,6 +93,18 @@ class Crowd:
         position = target if final > target else target - 1
         instant_ns = crossing_ns(load, self._roster.index_of(max(0, position)))
         return max(0.0005, (instant_ns - self._now()) / 1e9)
+
+    def _move_to(self, target: int) -> bool:
+        """Start or end users one by one; False when the time for one burst is used up before all are moved."""
+        until_ns = self._now() + self._burst_ns
+        while len(self._users) != target:
+            if self._now() >= until_ns:
+                return False
+            if len(self._users) < target:
+                self._start_next()
+            else:
+                self._dismiss_last()
+        return True
 
     def _say_complete(self, load: Load) -> None:
         """Fire Locust's spawning_complete, once for each line: scenarios may hold their users back until it comes."""
@@ -139,23 +148,22 @@ class Crowd:
             self._dismiss(user)
 
     def _dismiss(self, user: Any) -> None:
-        """As User.stop(), but without waiting for on_stop: a waiting user ends now, a busy one after its task.
+        """As User.stop(), but without waiting for on_stop: a sleeping user ends now, a busy one after its task.
 
-        Decided in the hub, where a user is either still asleep or has begun: a kill asked for from here could strike
-        a user that has meanwhile sent a request.
+        The mark holds from this instant, so that a busy event loop cannot delay it. Sleepers are woken from the hub,
+        where one is either still asleep or has begun: a kill from here could strike a user that has sent a request.
         """
         if not user.greenlet.dead:
-            self._ledger.stop(getattr(user, PACE), self._now())
-            gevent.get_hub().loop.run_callback(_end_or_mark, user)
+            pace = getattr(user, PACE)
+            self._ledger.stop(pace, self._now())
+            if user._state in (LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING):
+                user._state = LOCUST_STATE_STOPPING
+            gevent.get_hub().loop.run_callback(_wake_to_end, user, pace)
 
     def dismiss(self) -> None:
         """Ask all users to end: no new iterations, current tasks finish."""
-        for number, user in enumerate(self._users):
-            if user is not None:
-                self._dismiss(user)
-            if number % _BURST == _BURST - 1:
-                gevent.sleep(0)
-        self._users.clear()
+        while self._users:
+            self._dismiss_last()
 
     def wait_gone(self, seconds: float) -> None:
         """Wait up to `seconds` for every user to finish."""
@@ -186,8 +194,8 @@ class Crowd:
             self.troubles.append(Trouble(at_ns=self._now(), source="scenario", message=bounded(message)))
 
 
-def _end_or_mark(user: Any) -> None:
-    if user._state in (None, LOCUST_STATE_WAITING):
+def _wake_to_end(user: Any, pace: Pace) -> None:
+    if pace.asleep or user._state is None:
         user.greenlet.throw(gevent.GreenletExit)
-    elif user._state == LOCUST_STATE_RUNNING:
+    elif user._state == LOCUST_STATE_RUNNING:  # it was not started yet when it was asked to end
         user._state = LOCUST_STATE_STOPPING

@@ -83,8 +83,9 @@ def _install_task_loop(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace
         leave_iteration(pace)
         if pace.next_due_ns is None:  # not paced: due when the wait is to end
             ledger.plan(pace, now() + round(max(0.0, seconds) * 1e9), None)
-        gevent.sleep(max(0.0, seconds))
-        ledger.begin(pace, now())
+        _rest(pace, seconds)
+        if self.user._state != LOCUST_STATE_STOPPING:  # else TaskSet.wait ends the user
+            ledger.begin(pace, now())
 
     def execute_next(self: Any) -> None:
         pace = getattr(self.user, PACE, None)
@@ -120,11 +121,20 @@ def _wait_for_phase(task_set: Any, pace: Pace, ledger: Ledger, now: Now) -> None
     due_ns = first_due_ns(now_ns, period_ns, pace.phase)
     ledger.plan(pace, due_ns, period_ns)
     user._state = LOCUST_STATE_WAITING
-    gevent.sleep((due_ns - now_ns) / 1e9)
+    _rest(pace, (due_ns - now_ns) / 1e9)
     if user._state == LOCUST_STATE_STOPPING:
         raise StopUser
     user._state = LOCUST_STATE_RUNNING
     ledger.begin(pace, now())
+
+
+def _rest(pace: Pace, seconds: float) -> None:
+    """Sleep, known to be asleep: who ends users may wake those who are, and must not strike those who are not."""
+    pace.asleep = True
+    try:
+        gevent.sleep(max(0.0, seconds))
+    finally:
+        pace.asleep = False
 
 
 def _is_task_set(task: object) -> bool:

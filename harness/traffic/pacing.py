@@ -31,12 +31,13 @@ def first_due_ns(ready_ns: int, period_ns: int, phase: float) -> int:
 class Pace:
     """One user's schedule. `lag_ns` is how late the current iteration began; requests inside it are as late."""
 
-    __slots__ = ("counted_ns", "due_ns", "fresh", "lag_ns", "next_due_ns", "period_ns", "phase", "phased")
+    __slots__ = ("asleep", "counted_ns", "due_ns", "fresh", "lag_ns", "next_due_ns", "period_ns", "phase", "phased")
 
     def __init__(self, phase: float) -> None:
         self.phase = phase
         self.phased = False
         self.fresh = False
+        self.asleep = False
         self.due_ns = 0
         self.lag_ns = 0
         self.next_due_ns: int | None = None
@@ -50,13 +51,16 @@ class Ledger:
     def __init__(self) -> None:
         self._due: dict[int, int] = {}
         self._begun: dict[int, int] = {}
-        self._running: set[Pace] = set()
+        self._paced: set[Pace] = set()
 
     def plan(self, pace: Pace, due_ns: int, period_ns: int | None) -> None:
         """The user's next iteration is due at `due_ns`; with a period, so are later ones even if it gets stuck."""
-        self._running.discard(pace)
         pace.next_due_ns = due_ns
         pace.period_ns = period_ns
+        if period_ns:
+            self._paced.add(pace)
+        else:
+            self._paced.discard(pace)
         self._count(pace, due_ns)
 
     def begin(self, pace: Pace, now_ns: int) -> None:
@@ -71,7 +75,6 @@ class Ledger:
         pace.fresh = True
         second = now_ns // NS_PER_S
         self._begun[second] = self._begun.get(second, 0) + 1
-        self._running.add(pace)
 
     def stop(self, pace: Pace, now_ns: int) -> None:
         """The user is asked to end: what it was due by now stays counted, what lies ahead is not wanted any more."""
@@ -80,16 +83,18 @@ class Ledger:
         if due_ns is not None and due_ns > now_ns:
             self._due[due_ns // NS_PER_S] -= 1
             pace.next_due_ns = None
-        self._running.discard(pace)
+        self._paced.discard(pace)
 
     def close(self, second: int) -> tuple[int, int]:
-        """(due, begun) up to and with `second`, each counted once; a user stuck in a task was due on its grid."""
+        """(due, begun) up to and with `second`, each counted once.
+
+        Users that are stuck in a task, or that this process is too slow to wake, were due on their grid all the same.
+        """
         end_ns = (second + 1) * NS_PER_S
-        for pace in self._running:
+        for pace in self._paced:
             period_ns = pace.period_ns
-            if period_ns:
-                while pace.counted_ns + period_ns < end_ns:
-                    self._count(pace, pace.counted_ns + period_ns)
+            while period_ns and pace.counted_ns + period_ns < end_ns:
+                self._count(pace, pace.counted_ns + period_ns)
         return _take(self._due, second), _take(self._begun, second)
 
     def _count(self, pace: Pace, due_ns: int) -> None:

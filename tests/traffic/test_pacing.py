@@ -53,6 +53,13 @@ def test_a_stuck_user_stays_due_on_its_grid() -> None:
     assert ledger.close(4) == (0, 3)
 
 
+def test_a_user_that_is_not_woken_in_time_stays_due_on_its_grid() -> None:
+    """When this process is too slow to serve its timers, the missed iterations are due, not forgotten."""
+    ledger, pace = Ledger(), Pace(0.0)
+    ledger.plan(pace, S // 2, S)
+    assert [ledger.close(second) for second in range(3)] == [(1, 0), (1, 0), (1, 0)]
+
+
 def test_what_a_stopped_user_was_yet_to_do_is_not_due() -> None:
     """Stopping a waiting user takes back its future due time, not one that has passed."""
     ledger, early, late = Ledger(), Pace(0.0), Pace(0.0)

@@ -199,8 +199,8 @@ def _readings(run: _Run, second: int, load: float, struck: set[str]) -> None:
     held = min(run.model.pool, max(0, round(run.model.pool * used * eager + noise[3] * 10)))
     if load > 1:
         held = run.model.pool
-    api = {"cpu": max(0.0, 0.05 + 0.36 * used + noise[0]), "memory": run.memory + noise[1] / 20}
+    api = {"cpu": max(0.0, 0.05 + 0.36 * used + noise[0]), "rss_bytes": 60e6 + 400e6 * (run.memory - 0.21)}
     run.builder.reading(at_s, "process", "api", api)
-    run.builder.reading(at_s, "process", "db", {"cpu": max(0.0, 0.03 + 0.2 * used + noise[2]), "memory": 0.12})
+    run.builder.reading(at_s, "process", "db", {"cpu": max(0.0, 0.03 + 0.2 * used + noise[2]), "rss_bytes": 42e6})
     pool = {"db_pool_in_use": float(held), "db_pool_size": float(run.model.pool)}
     run.builder.reading(at_s, "prometheus", "api", pool)

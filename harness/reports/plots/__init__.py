@@ -5,7 +5,7 @@ matplotlib is imported by the modules of this package, so import this one only w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -60,12 +60,13 @@ PLOTS: Mapping[str, Plot] = {
 }
 
 
-def pictures(verdict: Verdict, evidence: Evidence) -> Iterator[Picture]:
-    """Every plot of PLOTS, drawn in that order. The same input gives the same bytes."""
-    for name, plot in PLOTS.items():
+def pictures(verdict: Verdict, evidence: Evidence, names: Iterable[str] = tuple(PLOTS)) -> Iterator[Picture]:
+    """The named plots of PLOTS, drawn in that order. The same input gives the same bytes."""
+    for name in names:
+        plot = PLOTS[name]
         with style.styled():
-            wide = plot.draw(verdict, evidence, style.WIDE)
-            narrow = plot.draw(verdict, evidence, style.NARROW)
+            wide = style.settle(plot.draw(verdict, evidence, style.WIDE))
+            narrow = style.settle(plot.draw(verdict, evidence, style.NARROW))
             picture = Picture(
                 name=name,
                 title=plot.title,
@@ -77,12 +78,12 @@ def pictures(verdict: Verdict, evidence: Evidence) -> Iterator[Picture]:
         yield picture
 
 
-def plots(verdict: Verdict, evidence: Evidence) -> Mapping[str, bytes]:
+def plots(verdict: Verdict, evidence: Evidence, names: Iterable[str] = tuple(PLOTS)) -> Mapping[str, bytes]:
     """The files of the plots folder: latency.svg, latency.png, ..."""
-    return dict(files(pictures(verdict, evidence)))
+    return dict(files(pictures(verdict, evidence, names)))
 
 
-def files(drawn: Iterator[Picture] | tuple[Picture, ...]) -> Iterator[tuple[str, bytes]]:
+def files(drawn: Iterable[Picture]) -> Iterator[tuple[str, bytes]]:
     """File name and bytes of each picture, SVG and PNG."""
     for picture in drawn:
         yield f"{picture.name}.svg", picture.svg

@@ -22,6 +22,7 @@ from harness.verdict import Verdict
 GENERATOR = "load generator"
 _MOST_LINES = 10
 _MOST_EXTRA = 4
+_SIZES = frozenset({"memory_bytes", "rss_bytes"})
 _CAPACITIES = ("_size", "_max", "_limit")
 
 
@@ -41,12 +42,17 @@ def _of(evidence: Evidence, metric: str) -> list[Series]:
     return [series for series in evidence.series if series.metric == metric]
 
 
+def _sizes(evidence: Evidence) -> list[Series]:
+    return [series for series in evidence.series if series.metric in _SIZES]
+
+
 def _named(verdict: Verdict, evidence: Evidence) -> list[str]:
-    """Metrics beside CPU and memory that a limit or the bottleneck speaks of, and that some probe saw."""
+    """Metrics that a limit or the bottleneck speaks of, that some probe saw, and that have no panel yet."""
     wanted = [limit.metric for limit in evidence.experiment.budget if limit.metric not in REQUEST_METRICS]
     if verdict.breaking_point is not None and verdict.breaking_point.bottleneck is not None:
         wanted.insert(0, verdict.breaking_point.bottleneck.resource)
-    seen = {series.metric for series in evidence.series} - {"cpu", "memory"}
+    shown = {"cpu", *(_SIZES if _sizes(evidence) else {"memory"})}
+    seen = {series.metric for series in evidence.series} - shown
     return [metric for metric in dict.fromkeys(wanted) if metric in seen][:_MOST_EXTRA]
 
 
@@ -98,17 +104,19 @@ def _cpu(axes: Axes, line: Timeline) -> None:
 
 
 def _memory(axes: Axes, line: Timeline) -> None:
+    """In bytes, with the generator's own, where a probe tells bytes; else as the share that it tells."""
+    in_bytes, shares = _sizes(line.evidence), _of(line.evidence, "memory")
     own = _generator(line, lambda row: row.rss_bytes)
-    limited = bool(_limits(line.evidence, "memory"))
-    in_bytes = [] if limited else _of(line.evidence, "memory_bytes")
-    if in_bytes or not _of(line.evidence, "memory"):
+    if in_bytes or not shares:
         top = _lines(axes, line, in_bytes, lambda series: style.name(series.of))
         if np.isfinite(own).any():
             plot(axes, line, line.middles, own, f"{GENERATOR} (largest worker)", style.INK, style.DASHES[2])
             top = max(top, float(np.nanmax(own)))
+        for metric in sorted(_SIZES):
+            top = _bounds(axes, line, metric, top, words.size)
         scale.sizes(axes, "bytes in use", top)
     else:
-        top = _lines(axes, line, _of(line.evidence, "memory"), lambda series: style.name(series.of))
+        top = _lines(axes, line, shares, lambda series: style.name(series.of))
         scale.shares(axes, "share of memory", _bounds(axes, line, "memory", top, words.percent))
     if not axes.lines:
         style.empty(axes, "no probe read it")

@@ -112,6 +112,16 @@ def styled() -> Iterator[None]:
         yield
 
 
+def settle(figure: Figure) -> Figure:
+    """Lay the figure out once and for all: the solver's last digits vary, and would change the ids in the SVG."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(edge, 4) for edge in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
+    return figure
+
+
 def svg(figure: Figure, salt: str) -> bytes:
     """The figure as SVG with text as text; the same figure always gives the same bytes."""
     out = io.BytesIO()

@@ -5,6 +5,7 @@ All texts here have passed `escape.clean`; each layout still escapes them for it
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ SYMBOLS: Mapping[Outcome, str] = {
 }
 STATE_WORDS = {"good": "holds", "broke": "broke", "undecided": "undecided"}
 _MOST_EXEMPLARS = 12
+_SCOPE = re.compile(r"(?<=\S) (?:in|during) (?:(?! for ).)+")
 _NAME = 60
 
 
@@ -151,12 +153,19 @@ def _told(finding: Finding) -> str:
     if finding.question == "run":
         reason = clean(finding.because, 200)
         return reason[:1].upper() + reason[1:]
-    subject, place = clean(finding.subject, 80), place_of(finding)
+    subject, place = subject_of(finding), place_of(finding)
     missed = words.miss(finding.observed, finding.limit)
     if finding.outcome is Outcome.FAIL and missed:
         where = f" in {place}" if place else ""
         return f"{subject} broke{where}: {words.value(finding.observed, finding.unit)}, {missed}"
-    return f"{subject}{f' ({place})' if place else ''}: {clean(finding.because, 200)}"
+    # A reason ends with what would decide it; the figures before it stand in the table.
+    return f"{subject}{f' ({place})' if place else ''}: {clean(finding.because.rpartition('; ')[2], 200)}"
+
+
+def subject_of(finding: Finding) -> str:
+    """What a finding is about; a limit's scope is left out where the finding's own place is told beside it."""
+    subject = clean(finding.subject, 120)
+    return _SCOPE.sub("", subject) if finding.question == "budget" and finding.where.stage else subject
 
 
 def place_of(finding: Finding) -> str:
@@ -173,7 +182,7 @@ def undecided(verdict: Verdict) -> Iterator[str]:
     for finding in verdict.findings:
         if finding.outcome is Outcome.INCONCLUSIVE:
             place = place_of(finding)
-            subject = f"{clean(finding.subject, 80)}{' in ' + place if place else ''}"
+            subject = f"{subject_of(finding)}{' in ' + place if place else ''}"
             found.setdefault(clean(finding.because), []).append(subject)
     for because, subjects in found.items():
         more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
@@ -199,7 +208,7 @@ def _row(finding: Finding) -> Row:
     target = words.NO_VALUE if finding.limit is None else words.value(finding.limit, finding.unit)
     return Row(
         question=clean(finding.question, 40),
-        metric=clean(finding.subject, 120),
+        metric=subject_of(finding),
         place=place_of(finding),
         target=target,
         actual=words.value(finding.observed, finding.unit),

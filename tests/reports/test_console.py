@@ -64,3 +64,13 @@ def test_a_run_stopped_at_once_says_so() -> None:
 def test_one_line_says_why(verdict: Verdict, said: str) -> None:
     """A dirty target outranks everything; an empty verdict and a pass are told as such."""
     assert said in summary(verdict, small_evidence(), "x").splitlines()[1]
+
+
+def test_the_reason_of_an_undecided_verdict_is_what_would_decide_it() -> None:
+    """The first line tells the last clause of the reason, and a limit's scope is not told twice."""
+    finding = replace(
+        small_verdict().findings[2], subject="p99 < 2s in level-10, level-50 for 5s", because="5 of 80; about 7s more"
+    )
+    verdict = Verdict(outcome=Outcome.INCONCLUSIVE, findings=(finding,))
+    first = summary(verdict, small_evidence(), "x", columns=200).splitlines()[1]
+    assert first == "p99 < 2s for 5s (level-50, during slow-db): about 7s more; 1 of 1 findings are not decided."

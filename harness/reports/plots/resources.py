@@ -34,7 +34,7 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     _cpu(cpu, line)
     _memory(memory, line)
     for axes, metric in zip(rest, extra, strict=True):
-        _extra(axes, line, metric)
+        _extra(axes, line, metric, verdict)
     return figure
 
 
@@ -123,13 +123,19 @@ def _memory(axes: Axes, line: Timeline) -> None:
     style.headed(axes, "Memory", line.page)
 
 
-def _extra(axes: Axes, line: Timeline, metric: str) -> None:
-    """A named metric; the size of a pool is drawn beside what is in use of it."""
+def _extra(axes: Axes, line: Timeline, metric: str, verdict: Verdict) -> None:
+    """A metric of the subjects that a limit or the bottleneck names; beside what is in use of a pool its size."""
     several = _of(line.evidence, metric)
     stem = metric.removesuffix("_in_use")
     for ending in _CAPACITIES:
         if stem != metric:
             several = [*several, *_of(line.evidence, stem + ending)]
+    found = verdict.breaking_point.bottleneck if verdict.breaking_point is not None else None
+    named = {limit.of for limit in _limits(line.evidence, metric)}
+    if found is not None and found.resource == metric:
+        named.add(found.of)
+    if "" not in named:
+        several = [series for series in several if series.of in named]
     top = _lines(axes, line, several, lambda series: f"{style.name(series.metric)} of {style.name(series.of)}")
     units = {limit.unit for limit in _limits(line.evidence, metric)}
     if units == {"share"}:
@@ -138,7 +144,7 @@ def _extra(axes: Axes, line: Timeline, metric: str) -> None:
         scale.sizes(axes, "bytes", _bounds(axes, line, metric, top, words.size))
     else:
         scale.counts(axes, "number", _bounds(axes, line, metric, top, words.count))
-    style.headed(axes, style.name(metric), line.page)
+    style.headed(axes, "Memory as a share" if metric == "memory" else style.name(metric), line.page)
 
 
 def _generator(line: Timeline, value: Callable[[Generator], float]) -> Floats:

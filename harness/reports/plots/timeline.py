@@ -189,7 +189,8 @@ def _draw_strip(axes: Axes, line: Timeline, placed: dict[int, int], depth: int) 
         start, end = line.x(stage.hold_ns), line.x(stage.end_ns)
         broke = stage is line.broke_at
         quiet = style.BAND if stage.role == "warmup" else style.FAINT
-        axes.barh(0.45, end - start, left=start, height=0.8, color=style.VERMILLION if broke else quiet)
+        axes.barh(0.45, end - start, left=start, height=0.8, color=style.VERMILLION if broke else quiet,
+                  edgecolor=style.PAPER, linewidth=1.5)  # fmt: skip
         axes.text((start + end) / 2, 0.45, _stage_label(line, stage, end - start), ha="center", va="center_baseline",
                   fontsize=8, color=style.PAPER if broke else style.INK, clip_on=True)  # fmt: skip
     for index, (name, start, end) in enumerate(_fault_spans(line)):
@@ -206,7 +207,9 @@ def _draw_strip(axes: Axes, line: Timeline, placed: dict[int, int], depth: int) 
 def _stage_label(line: Timeline, stage: StageSpan, seconds: float) -> str:
     users = f"{stage.users:,}"
     mark = " users: broke" if stage is line.broke_at else " users"
-    for label in (f"{users}{mark}", f"{users} users", users):
+    # A ladder's stages are named for their users already; others are told by name where there is room.
+    named = [] if str(stage.users) in stage.name else [f"{style.name(stage.name)}: {users}{mark}"]
+    for label in (*named, f"{users}{mark}", f"{users} users", users):
         if len(label) + 1 <= _chars(line, seconds):
             return label
     return ""
@@ -215,6 +218,7 @@ def _stage_label(line: Timeline, stage: StageSpan, seconds: float) -> str:
 def _draw_spans(axes: Axes, line: Timeline) -> None:
     for stage in line.evidence.stages:
         axes.axvspan(line.x(stage.hold_ns), line.x(stage.end_ns), color=style.BAND, linewidth=0, zorder=0)
+        axes.axvline(line.x(stage.start_ns), color=style.PAPER, linewidth=1.5, zorder=0.2)
     for _, start, end in _fault_spans(line):
         axes.axvspan(start, end, color=style.ORANGE, alpha=0.22, linewidth=0, zorder=0.5)
     if line.broke_at is not None:

@@ -17,16 +17,13 @@ from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.journal import Event, Generator, TrafficEnded, Trouble, WorkerLost, decode
 from harness.traffic.channel import control_of
 from harness.traffic.children import Child, how_ended, log_tail, send_signal
+from harness.traffic.silence import MASTER, Silence
 
-# Rows come each second; a worker whose event loop needs this long for one turn tells nothing of use either.
-SILENCE_S = 4.0
 _POLL_S = 0.2
-# A pause of our own this long says nothing about the workers: their rows lie unread.
-_OWN_PAUSE_S = 1.0
 
 
 class Listener:
-    """`over` is set after `stopping` once every worker has ended or is lost, or on `give_up`; `finished` ends it all."""
+    """`over` is set after `stopping` once every worker has ended or is lost, or on `give_up`; `finished` is the end."""
 
     def __init__(
         self,
@@ -42,10 +39,11 @@ class Listener:
         self._now = now
         self._ready = False
         self._failed = False
-        self._heard: dict[int, float] = {}
+        self._silence = Silence(self._workers, time.monotonic())
         self._in_flight: dict[int, int] = {}
         self._ended: dict[int, int] = {}
         self._lost: set[int] = set()
+        self._master_lost = False
         self.stopping = threading.Event()
         self.give_up = threading.Event()
         self.over = threading.Event()
@@ -69,17 +67,16 @@ class Listener:
         with selectors.DefaultSelector() as selector:
             for child in self._children:
                 selector.register(child.channel.sock, selectors.EVENT_READ, child)
-            looked = time.monotonic()
             while not self.finished.is_set():
                 for key, _ in selector.select(_POLL_S):
                     child = key.data
                     alive = child.channel.feed()
                     for line in child.channel.drain():
-                        self._take(line)
+                        self._take(line, child.worker)
                     if not alive:
                         selector.unregister(child.channel.sock)
                         self._gone(child)
-                looked = self._judge_silence(looked)
+                self._judge_silence()
                 self._finish_when_done()
 
     def unanswered(self) -> int:
@@ -87,24 +84,26 @@ class Listener:
         open_ = sum(count for worker, count in self._in_flight.items() if worker not in self._ended)
         return sum(self._ended.values()) + open_
 
-    def _take(self, line: str) -> None:
+    def _take(self, line: str, sender: int) -> None:
         if self.over.is_set():  # nothing comes after the end
             return
         record = control_of(line)
         if record is None:
             event = decode(line)
             if isinstance(event, Generator):
-                self._heard[event.worker] = time.monotonic()
+                self._silence.row(event.worker, time.monotonic())
                 self._in_flight[event.worker] = event.in_flight
             self._inbox.put(event)
             return
-        if "port" in record:
+        if "beat" in record:
+            self._silence.beat(sender, time.monotonic())
+        elif "port" in record:
             for child in self._workers.values():
                 with contextlib.suppress(OSError):
                     child.channel.send({"port": record["port"]})
         elif "ready" in record:
             self._ready = True
-            self._heard = dict.fromkeys(self._workers, time.monotonic())
+            self._silence = Silence(self._workers, time.monotonic())
             self._outcome.put(None)
         elif "failed" in record:
             self._fail(bad_scenario(record["failed"]))
@@ -123,9 +122,7 @@ class Listener:
         elif child.worker >= 0:
             self._lose(child.worker, f"the worker process {how}")
         else:
-            self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=f"the traffic master {how}"))
-            for worker in self._workers:
-                self._lose(worker, f"the traffic master {how}")
+            self._lose_master(f"the traffic master {how}")
 
     def _fail(self, error: HarnessError) -> None:
         if not self._failed:  # every child may say the same of one scenario
@@ -140,15 +137,22 @@ class Listener:
         send_signal(self._workers[worker], signal.SIGKILL)
         self._inbox.put(WorkerLost(at_ns=self._now(), worker=worker, why=why))
 
-    def _judge_silence(self, looked: float) -> float:
-        now = time.monotonic()
-        if now - looked > _OWN_PAUSE_S:
-            self._heard = {worker: heard + now - looked for worker, heard in self._heard.items()}
-        if self._ready:
-            for worker, heard in self._heard.items():
-                if now - heard > SILENCE_S:
-                    self._lose(worker, f"no row for {SILENCE_S:.0f} s")
-        return now
+    def _lose_master(self, why: str) -> None:
+        """Without it no row comes through any more: the workers load the target unseen until they are ended."""
+        if not self._master_lost:
+            self._master_lost = True
+            self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=why))
+            for worker in self._workers:
+                self._lose(worker, why)
+
+    def _judge_silence(self) -> None:
+        silent = self._silence.judge(time.monotonic())
+        if self._ready and not self.over.is_set():
+            for member, why in silent:
+                if member == MASTER:
+                    self._lose_master(f"the traffic master: {why}")
+                else:
+                    self._lose(member, why)
 
     def _finish_when_done(self) -> None:
         if not self.stopping.is_set() or self.over.is_set():

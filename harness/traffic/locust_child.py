@@ -7,18 +7,20 @@ started in a thread of its own: a child whose harness is gone ends at once, even
 from __future__ import annotations
 
 import _thread
+import contextlib
 import importlib
 import os
 import select
 import socket
 import sys
 
-from harness.traffic.channel import Channel
+from harness.traffic.channel import Channel, control
 from harness.traffic.settings import ChildSettings, read_settings
 
 _start_native_thread = _thread.start_new_thread
 _NativePoll = select.poll
 ORPHANED = 70
+_BEAT_MS = 1000
 
 
 def main() -> None:
@@ -26,7 +28,7 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     channel = Channel(socket.socket(fileno=descriptor))
     settings = read_settings(next(channel.records(), None))
-    _start_native_thread(_end_with_harness, (descriptor,))
+    _start_native_thread(_live_with_harness, (descriptor, settings.role == "worker"))
     _raise_file_limit()
     _become(settings, channel)
 
@@ -40,11 +42,17 @@ def _become(settings: ChildSettings, channel: Channel) -> None:
     module.run(settings, channel, locust.events)
 
 
-def _end_with_harness(descriptor: int) -> None:
-    """Wait for the other end to close, then end this process without asking anyone."""
+def _live_with_harness(descriptor: int, beats: bool) -> None:
+    """When the other end has closed, end this process without asking anyone. Until then a worker beats each second.
+
+    The master beats from its event loop: it writes long lines to its channel, and a beat must not fall into one.
+    """
     poll = _NativePoll()
     poll.register(descriptor, select.POLLHUP | getattr(select, "POLLRDHUP", 0))
-    poll.poll()
+    beat = control({"beat": True}).encode() + b"\n"
+    while not poll.poll(_BEAT_MS if beats else None):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, beat)
     os._exit(ORPHANED)
 
 

@@ -14,7 +14,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 from harness.journal import Trouble
 from harness.traffic import Load
 from harness.traffic.failures import bounded
-from harness.traffic.locust_hooks import PACE
+from harness.traffic.locust_hooks import PACE, SHORTEST_S
 from harness.traffic.locust_requests import Books
 from harness.traffic.locust_runners import SteadyWorker
 from harness.traffic.mix import ClassSequence, ClassWeight, Roster
@@ -83,7 +83,7 @@ class Crowd:
         target = self._roster.count(wanted(load, self._now()))
         if not self._move_to(target):
             asked_ns = self._now()
-            gevent.sleep(0)
+            gevent.sleep(SHORTEST_S)
             self._burst_ns = max(_BURST_NS, (self._now() - asked_ns) // 4)
             return 0
         final = self._roster.count(load.users_to)

@@ -58,6 +58,7 @@ class _Hub:
 
     def serve(self) -> None:
         """Obey the harness until it says quit or leaves."""
+        gevent.spawn(self._beat)
         for order in self._channel.records():
             if "load" in order:
                 self._runner.target_user_count = order["load"]["users_to"]
@@ -105,6 +106,11 @@ class _Hub:
 
     def _on_ended(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._send("\n".join([*msg.data["lines"], control({"ended": msg.data["ended"]})]))
+
+    def _beat(self) -> None:
+        while True:
+            self._send(control({"beat": True}))
+            gevent.sleep(1.0)
 
     def _send(self, lines: str) -> None:
         with self._sending:  # a send may yield in the middle of a line

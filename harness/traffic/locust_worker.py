@@ -15,7 +15,7 @@ from harness.journal import Event, Trouble, encode
 from harness.traffic import Load
 from harness.traffic.channel import Channel
 from harness.traffic.locust_crowd import Crowd
-from harness.traffic.locust_hooks import install_pacing, install_socket_check, switch_off_statistics
+from harness.traffic.locust_hooks import SHORTEST_S, install_pacing, install_socket_check, switch_off_statistics
 from harness.traffic.locust_master import BEGIN, BEGUN, ENDED, LOAD, READY, ROWS, STOP
 from harness.traffic.locust_requests import Books
 from harness.traffic.locust_rows import RowMaker
@@ -156,7 +156,7 @@ class _Worker:
             if time.monotonic_ns() - yielded_ns > _ENCODE_BURST_NS:
                 self._runner.send_message(ROWS, {"lines": lines})
                 lines = []
-                gevent.sleep(0)
+                gevent.sleep(SHORTEST_S)
                 yielded_ns = time.monotonic_ns()
         if lines:
             self._runner.send_message(ROWS, {"lines": lines})

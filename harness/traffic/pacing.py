@@ -78,6 +78,7 @@ class Ledger:
 
     def stop(self, pace: Pace, now_ns: int) -> None:
         """The user is asked to end: what it was due by now stays counted, what lies ahead is not wanted any more."""
+        self._count_grid(pace, now_ns)
         pace.period_ns = None
         due_ns = pace.next_due_ns
         if due_ns is not None and due_ns > now_ns:
@@ -92,10 +93,13 @@ class Ledger:
         """
         end_ns = (second + 1) * NS_PER_S
         for pace in self._paced:
-            period_ns = pace.period_ns
-            while period_ns and pace.counted_ns + period_ns < end_ns:
-                self._count(pace, pace.counted_ns + period_ns)
+            self._count_grid(pace, end_ns)
         return _take(self._due, second), _take(self._begun, second)
+
+    def _count_grid(self, pace: Pace, before_ns: int) -> None:
+        period_ns = pace.period_ns
+        while period_ns and pace.counted_ns + period_ns < before_ns:
+            self._count(pace, pace.counted_ns + period_ns)
 
     def _count(self, pace: Pace, due_ns: int) -> None:
         if due_ns > pace.counted_ns:

@@ -70,6 +70,15 @@ def test_what_a_stopped_user_was_yet_to_do_is_not_due() -> None:
     assert ledger.close(0) == (1, 0)
 
 
+def test_what_a_stuck_user_was_due_until_it_was_stopped_is_counted() -> None:
+    """Ending a run in the middle of an overload does not hide what the overload kept from being begun."""
+    ledger, pace = Ledger(), Pace(0.0)
+    ledger.plan(pace, S // 2, S)
+    ledger.begin(pace, S // 2)
+    ledger.stop(pace, 3 * S)
+    assert [ledger.close(second) for second in range(4)] == [(1, 1), (1, 0), (1, 0), (0, 0)]
+
+
 def test_an_iteration_without_a_wait_is_due_when_it_begins() -> None:
     """A rescheduled or first task of an unpaced user is on time by definition."""
     ledger, pace = Ledger(), Pace(0.0)

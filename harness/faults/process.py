@@ -70,7 +70,12 @@ class ProcessFaults:
         match fault.kind:
             case "kill":
                 process.signal_group(pid, _signal_of(fault))
-                self._confirm(lambda: not _same(before), fault, f"did not end by SIG{_signal_of(fault).name[3:]}")
+                # Gone from the process table is not enough: until it is collected, a start would take it for running.
+                self._confirm(
+                    lambda: not _same(before) and self._services.handle(fault.on) != pid,
+                    fault,
+                    f"did not end by SIG{_signal_of(fault).name[3:]}",
+                )
             case "stop":
                 self._services.stop(fault.on)
             case "restart":

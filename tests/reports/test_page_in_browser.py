@@ -1,4 +1,4 @@
-"""report.html in a real browser, at the width of a phone."""
+"""report.html in a real browser: on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CASES = {
 @pytest.mark.e2e
 @pytest.mark.needs("chromium")
 def test_no_sideways_scrolling_on_a_phone_and_no_complaints(tmp_path: Path) -> None:
-    """At 375 px nothing is wider than the screen, the browser logs nothing, and no request leaves the file."""
+    """Nothing is wider than 375 px or an A4 page, paper stays white, nothing is logged and nothing fetched."""
     from playwright.sync_api import sync_playwright
 
     pages = {}
@@ -45,6 +45,10 @@ def test_no_sideways_scrolling_on_a_phone_and_no_complaints(tmp_path: Path) -> N
                 assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
                 assert page.locator(".word").bounding_box()["y"] < 400, name  # type: ignore[index]
                 assert (said, asked) == ([], [path.as_uri()]), name
+                page.set_viewport_size({"width": 794, "height": 1123})
+                page.emulate_media(media="print", color_scheme="dark")
+                assert page.evaluate("document.documentElement.scrollWidth") <= 794, f"{name} on A4"
+                assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
                 page.close()
         finally:
             browser.close()

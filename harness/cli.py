@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.errors import EXIT_MEANINGS, BadInput, ExitCode, HarnessError
 from harness.version import VERSION
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
 
 RESULTS = "results"
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()) + "."
@@ -29,7 +33,8 @@ def explain(error: BaseException) -> ExitCode:  # noqa: PLR0911 - one line per k
             error.show()
             return ExitCode.BAD_INPUT
         case BadInput(problems=problems) if problems:
-            click.echo("\n".join(f"error: {problem}" for problem in problems), err=True)
+            lines = [line for line in str(error).splitlines() if line not in {str(problem) for problem in problems}]
+            click.echo("\n".join(f"error: {line}" for line in (*lines, *map(str, problems))), err=True)
             if error.hint:
                 click.echo(f"hint: {error.hint}", err=True)
             return error.exit_code
@@ -48,10 +53,17 @@ def explain(error: BaseException) -> ExitCode:  # noqa: PLR0911 - one line per k
             return ExitCode.BROKEN
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(VERSION, prog_name="harness")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Load and chaos testing with verdicts you can stake a release on: pass, fail or inconclusive."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 OVERRIDES = click.option(
@@ -86,8 +98,12 @@ def run(
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @OVERRIDES
 @SEED
-def check(files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None) -> ExitCode:
-    """Validate experiments and print their timelines; nothing is touched."""
+@click.option("--scenario", is_flag=True, help="Import the locustfile too (a second): its errors, expected requests.")
+def check(files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None, scenario: bool) -> ExitCode:
+    """Validate experiments, print their timelines.
+
+    Nothing is touched: no service is started, no request sent.
+    """
     from harness.loader import load
     from harness.plan import plan
     from harness.timeline import timeline
@@ -96,13 +112,32 @@ def check(files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None)
     for file in files:
         try:
             experiment = load(file, overrides=overrides, seed=seed)
+            rate = _rate_per_user_s(experiment) if scenario else None
         except BadInput as error:
             problems.append(error)
         else:
-            click.echo(timeline(experiment, plan(experiment)))
+            click.echo(timeline(experiment, plan(experiment), rate_per_user_s=rate))
+            if not scenario:
+                click.echo("expected requests: add --scenario\n")
     if problems:
-        raise BadInput(problems=[problem for error in problems for problem in error.problems])
+        raise BadInput(
+            "\n".join(str(error) for error in problems if not error.problems),
+            problems=[problem for error in problems for problem in error.problems],
+            hint="\n".join(error.hint for error in problems if error.hint),
+        )
     return ExitCode.PASS
+
+
+def _rate_per_user_s(experiment: Experiment) -> float | None:
+    """Iterations a second of one user, over the weights of the scenario's classes; None where a wait is not known."""
+    from harness.traffic.locust_check import check_scenario
+
+    classes = check_scenario(experiment.traffic, Path(experiment.base_dir))
+    total = sum(one.weight for one in classes)
+    rates = [(one.weight, one.period_ns or one.think_ns) for one in classes]
+    if not total or any(not wait_ns for _, wait_ns in rates):
+        return None
+    return sum(weight / total * 1e9 / wait_ns for weight, wait_ns in rates if wait_ns)
 
 
 @cli.command()
@@ -110,7 +145,10 @@ def check(files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None)
 @OUTPUT
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the summary.")
 def judge(run: str, output: Path, as_json: bool) -> ExitCode:
-    """Judge a finished RUN again, from its journal alone; its verdict.json is written anew."""
+    """Judge a finished RUN again, from its journal.
+
+    Nothing else is needed; its verdict.json is written anew, the same byte for byte.
+    """
     from harness.conduct import rejudge
 
     return rejudge(run, output=output, as_json=as_json, plots=False)
@@ -120,7 +158,7 @@ def judge(run: str, output: Path, as_json: bool) -> ExitCode:
 @click.argument("run", metavar="RUN")
 @OUTPUT
 def report(run: str, output: Path) -> ExitCode:
-    """Write verdict, plots and reports of RUN again, from its journal alone."""
+    """Write all reports of RUN again, from its journal."""
     from harness.conduct import rejudge
 
     return rejudge(run, output=output, as_json=False, plots=True)
@@ -149,7 +187,10 @@ def list_runs(output: Path, faults: bool) -> ExitCode:
 @OUTPUT
 @click.option("--dry-run", is_flag=True, help="Only say what would be healed.")
 def heal(run: str | None, output: Path, dry_run: bool) -> ExitCode:
-    """Take back the faults that a run left in force (default: every run below the results folder)."""
+    """Take back the faults that a dead RUN left in force.
+
+    Without RUN: those of every run below the results folder.
+    """
     from harness.healing import heal_runs
 
     return heal_runs(run, output=output, dry_run=dry_run, say=click.echo)
@@ -160,7 +201,7 @@ def heal(run: str | None, output: Path, dry_run: bool) -> ExitCode:
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where to write; default here.")
 @click.option("--name", default="first", show_default=True, help="Name of the experiment.")
 def init(address: str, folder: Path, name: str) -> ExitCode:
-    """Write a first experiment and scenario for the system at URL, and explain the next step."""
+    """Write a first experiment for the system at URL."""
     from harness.starter import write_first
 
     for line in write_first(address, folder, name):
@@ -170,7 +211,7 @@ def init(address: str, folder: Path, name: str) -> ExitCode:
 
 @cli.command()
 def doctor() -> ExitCode:
-    """Say what this machine has for the harness, and what to do about what it has not."""
+    """Say what this machine has, and what to do about the rest."""
     from harness.doctor import examine
 
     findings = examine()

@@ -105,7 +105,7 @@ class FaultHealed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultFailed(Event):
-    """A step of a fault (before, inject, felt, heal) failed or ran out of time."""
+    """A step of a fault (before, inject, heal) failed or ran out of time."""
 
     fault: str
     step: str

@@ -25,7 +25,7 @@ class Visitor(FastHttpUser):
 '''
 
 EXPERIMENT = """\
-# The whole file is explained in docs/experiment.md. Try it first: harness check {experiment}
+# Try it first: harness check {experiment}    All keys: harness schema
 name: {name}
 why: {host} must stay usable for 50 users, also when every answer takes 100 ms longer.
 stack:

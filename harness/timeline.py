@@ -210,7 +210,7 @@ def _decides(
     spans += [(users[each.fault.stage], each.to_ns - each.from_ns) for each in faults if each.fault.name in limit.scope]
     least = min((count * span_ns / NS_PER_S * rate_per_user_s for count, span_ns in spans), default=0.0)
     word = "decidable" if least >= needed else "TOO FEW"
-    return f"{word}: {needed:,} requests needed, {least:,.0f} expected"
+    return f"{word}: {least:,.0f} requests, {needed:,} needed"
 
 
 def _count(number: int, word: str) -> str:

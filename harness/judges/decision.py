@@ -152,6 +152,7 @@ def _percentile(limit: Limit, seen: Sight) -> Decision:
             because=because,
             chance=intervals.chance_above(estimate, 1 - share),
         ),
+        limit,
         estimate,
         1 - share,
         len(finished),
@@ -186,7 +187,7 @@ def _errors(limit: Limit, seen: Sight) -> Decision:
         because=f"{int(failed.sum()):,} of {estimate.n:,} requests failed",
         chance=intervals.chance_above(estimate, limit.bound),
     )
-    return _reasoned(decision, estimate, limit.bound, len(seen.finished))
+    return _reasoned(decision, limit, estimate, limit.bound, len(seen.finished))
 
 
 def _rate(limit: Limit, seen: Sight) -> Decision:
@@ -200,7 +201,7 @@ def _rate(limit: Limit, seen: Sight) -> Decision:
         interval=(estimate.low, estimate.high),
         because=f"{estimate.mean:,.1f} requests finished per second",
     )
-    return _reasoned(decision, estimate, limit.bound, len(seen.finished))
+    return _reasoned(decision, limit, estimate, limit.bound, len(seen.finished))
 
 
 def _mean(limit: Limit, seen: Sight) -> Decision:
@@ -214,7 +215,7 @@ def _mean(limit: Limit, seen: Sight) -> Decision:
         interval=(estimate.low, estimate.high),
         because=f"the mean of {estimate.n:,} answers",
     )
-    return _reasoned(decision, estimate, limit.bound, len(seen.finished))
+    return _reasoned(decision, limit, estimate, limit.bound, len(seen.finished))
 
 
 def _max(limit: Limit, seen: Sight) -> Decision:
@@ -240,7 +241,7 @@ def _too_short(seconds: int) -> str:
     return f"{seconds} s were measured; an interval needs at least {MIN_SECONDS} s"
 
 
-def _reasoned(decision: Decision, estimate: Estimate, bound: float, seconds: int) -> Decision:
+def _reasoned(decision: Decision, limit: Limit, estimate: Estimate, bound: float, seconds: int) -> Decision:
     """Autocorrelation blocks a PASS; an undecided limit says how much longer would decide it."""
     because = f"{decision.because}; {estimate.batches} batches, design effect {estimate.deff:.1f}"
     if estimate.autocorrelated:
@@ -248,7 +249,9 @@ def _reasoned(decision: Decision, estimate: Estimate, bound: float, seconds: int
         because += f"; still drifting (lag-1 autocorrelation {estimate.lag1:.2f}), so it cannot pass"
         return replace(decision, outcome=outcome, because=because)
     if decision.outcome is Outcome.INCONCLUSIVE:
-        more = intervals.growth_to_decide(estimate, bound) * seconds
+        exact = limit.metric == "errors" and estimate.mean == 0
+        growth = (intervals.growth_without_errors if exact else intervals.growth_to_decide)(estimate, bound)
+        more = growth * seconds
         if more < LONGEST_ADVICE_S:
             because += f"; to decide this: about {format_duration(ceil(max(more, 1.0)) * NS_PER_S)} more at this rate"
         else:
@@ -290,13 +293,7 @@ def _sustained(limit: Limit, values: Floats) -> Decision:
 
 def find_series(limit: Limit, evidence: Evidence) -> list[Series]:
     """The readings that a resource limit speaks of."""
-    return [
-        one for one in evidence.series if one.metric == _series_metric(limit) and (not limit.of or one.of == limit.of)
-    ]
-
-
-def _series_metric(limit: Limit) -> str:
-    return "memory_bytes" if limit.metric == "memory" and limit.unit == "bytes" else limit.metric
+    return [one for one in evidence.series if one.metric == limit.metric and (not limit.of or one.of == limit.of)]
 
 
 def _resource(limit: Limit, evidence: Evidence, seen: Sight) -> Decision:

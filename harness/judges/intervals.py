@@ -162,9 +162,12 @@ def holm(chances: list[float], alpha: float) -> list[bool]:
     return rejected
 
 
+def growth_without_errors(estimate: Estimate, bound: float) -> float:
+    """The same where nothing failed: Clopper and Pearson's bound falls below `bound` after ln(alpha/2)/ln(1-bound)."""
+    return max(0.0, log((1 - CONFIDENCE) / 2) / log1p(-bound) / estimate.n - 1) if 0 < bound < 1 else float("inf")
+
+
 def growth_to_decide(estimate: Estimate, bound: float) -> float:
     """How many times the present sample must be *added* until the interval leaves `bound`; inf when it never would."""
-    if estimate.mean == 0 and 0 < bound < 1:
-        return max(0.0, log((1 - CONFIDENCE) / 2) / log1p(-bound) / estimate.n - 1)
     gap = abs(estimate.mean - bound)
     return max(0.0, (estimate.margin / gap) ** 2 - 1) if gap > 0 else float("inf")

@@ -151,28 +151,35 @@ def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None)
     while not loop.traffic_ended and loop.clock.now() < until_ns:
         loop.turn(until_ns)
     loop.watch(())
-    residue = [line for name, driver in world.faults.items() for line in _residue(loop, name, driver)]
+    asked, residue = _residue(world, loop)
     if isinstance(world.stack, CollectsLogs):
         stack = world.stack
         _try(loop, "keeping the logs", lambda: stack.collect_logs(world.log_dir), SWEEP_LIMIT_NS)
     _try(loop, "closing the links", world.links.close, SWEEP_LIMIT_NS)
     _try(loop, "taking down the stack", world.stack.down, DOWN_LIMIT_NS)
     dirty = (*faults.dirty, *residue)
-    asked = ", ".join(world.faults) or "no fault driver"
-    checked = "" if dirty else f"target left clean: checked at {loop.clock.now() / NS_PER_S:.1f} s ({asked})"
+    checked = "" if dirty or asked is None else f"target left clean: checked at {loop.clock.now() / NS_PER_S:.1f} s"
+    if checked and asked:
+        checked += f", and asked of {', '.join(asked)}"
     completed = loop.stopped is None and error is None
     loop.write(RunEnded(at_ns=loop.clock.now(), completed=completed, dirty=dirty, checked=checked), sync=True)
     return Ending(completed=completed, dirty=dirty, error=loop.journal_error or error)
 
 
-def _residue(loop: Loop, name: str, driver: FaultDriver) -> tuple[str, ...]:
-    if not isinstance(driver, Sweeps):
-        return ()
-    try:
-        return _lines(loop.perform(f"asking {name} what is left", driver.residue, SWEEP_LIMIT_NS))
-    except Exception as error:  # noqa: BLE001 - a target that cannot be asked is not known to be clean
-        loop.trouble(f"{name} faults", f"cannot tell whether anything is left: {error}")
-        return ()
+def _residue(world: World, loop: Loop) -> tuple[list[str] | None, list[str]]:
+    """Which drivers were asked what is left, and what they said; None when one could not tell."""
+    asked: list[str] | None = []
+    left: list[str] = []
+    for name, driver in world.faults.items():
+        if isinstance(driver, Sweeps):
+            try:
+                left += _lines(loop.perform(f"asking {name} what is left", driver.residue, SWEEP_LIMIT_NS))
+                if asked is not None:
+                    asked.append(name)
+            except Exception as error:  # noqa: BLE001 - a target that cannot be asked is not known to be clean
+                loop.trouble(f"{name} faults", f"cannot tell whether anything is left: {error}")
+                asked = None
+    return asked, left
 
 
 def _try(loop: Loop, what: str, call: Call, limit_ns: int) -> None:

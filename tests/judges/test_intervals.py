@@ -104,4 +104,11 @@ def test_advice_names_the_sample_that_would_decide() -> None:
     """0 of 300 against 0.5 %: 736 answers would do for a two-sided 95 % bound, so 1.45 times as many again."""
     estimate = intervals.errors(np.zeros(10), np.full(10, 30.0))
     assert estimate is not None
-    assert intervals.growth_to_decide(estimate, 0.005) == pytest.approx(736 / 300 - 1, abs=0.01)
+    assert intervals.growth_without_errors(estimate, 0.005) == pytest.approx(736 / 300 - 1, abs=0.01)
+
+
+def test_advice_for_a_percentile_is_from_its_own_interval() -> None:
+    """None of 300 slower than the P99 limit: 415 would do with thirty batches, so 0.38 times as many again."""
+    estimate = intervals.ratio(np.zeros(30), np.full(30, 10.0), floor=0.01)
+    assert estimate is not None
+    assert intervals.growth_to_decide(estimate, 0.01) == pytest.approx(415 / 300 - 1, abs=0.01)

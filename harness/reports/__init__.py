@@ -7,13 +7,16 @@ reports that need them, when they are rendered.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from harness.evidence import Evidence
 from harness.reports.picture import Picture
-from harness.verdict import Verdict
+
+if TYPE_CHECKING:  # evidence brings numpy along, which the live view of this package does without
+    from harness.evidence import Evidence
+    from harness.verdict import Verdict
 
 Pictures = tuple[Picture, ...]
-Report = Callable[[Verdict, Evidence, Pictures], bytes]
+Report = Callable[["Verdict", "Evidence", Pictures], bytes]
 
 
 def _evidence(verdict: Verdict, evidence: Evidence, pictures: Pictures) -> bytes:  # noqa: ARG001 - one shape for all

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from functools import reduce
 
 import pytest
@@ -130,3 +132,10 @@ def test_ci_means_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
             view.on_event(event)
     assert "\x1b" not in out.getvalue()
     assert "stage warm: to 10 users" in out.getvalue()
+
+
+def test_the_live_view_needs_no_heavy_package() -> None:
+    """It runs beside the load, and every `harness run` imports it first."""
+    code = "import sys, harness.reports.live; print([n for n in ('numpy', 'rich', 'matplotlib') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

@@ -28,6 +28,7 @@ def explain(error: BaseException) -> ExitCode:  # noqa: PLR0911 - one line per k
         case click.exceptions.Exit():
             return ExitCode(error.exit_code) if error.exit_code in set(ExitCode) else ExitCode.BROKEN
         case click.exceptions.Abort():
+            click.echo("interrupted", err=True)
             return ExitCode.INTERRUPTED
         case click.ClickException():
             error.show()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,13 @@ from harness.loader import load
 from harness.plan import Plan, plan
 from harness.reports.live import LiveView
 from harness.result import RunFolder, as_json, create, find, provenance
-from harness.run import Ending, run
+from harness.run import Ending, World, run
 from harness.run.calls import ThreadCalls
 from harness.run.guard import Guard
 from harness.run.loop import Loop, Message, Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 @dataclass
@@ -55,24 +56,39 @@ def conduct(
     plots: bool,
 ) -> ExitCode:
     """Run the experiment in `file`; the exit code says how it ended. Raises HarnessError for what came before it."""
+    with _Signals() as signals:
+        experiment = load(file, overrides=overrides, seed=seed)
+        timeline = plan(experiment)
+        clock = SystemClock()
+        folder = create(output, experiment.name, wall_now())
+        try:
+            world, header = _build(experiment, timeline, folder, clock)
+            writer = Writer.create(folder.journal)
+        except BaseException:
+            folder.discard()
+            raise
+        folder.make_latest()
+        view = None if quiet or as_json else LiveView(experiment, timeline)
+        journal = _Watched(writer=writer, view=view)
+        inbox: Inbox[Message] = Inbox()
+        loop = Loop(clock, inbox, ThreadCalls(inbox), journal, Guard(experiment.abort))
+        signals.tell = lambda name: inbox.put(Stop(why=name))
+        with view or _nothing():
+            ending = run(timeline, header, world, loop)
+        signals.tell = lambda _: None
+        writer.close()
+        show = journal.entered or bool(signals.received)
+        return _conclude(folder, ending, signals, show=show, as_json=as_json, plots=plots)
+
+
+def _build(experiment: Experiment, timeline: Plan, folder: RunFolder, clock: SystemClock) -> tuple[World, RunStarted]:
+    """The live drivers, and what is written before anything is touched."""
     from harness import rig
 
-    experiment = load(file, overrides=overrides, seed=seed)
-    timeline = plan(experiment)
-    started = wall_now()
-    folder = create(output, experiment.name, started)
-    clock = SystemClock()
-    inbox: Inbox[Message] = Inbox()
     world, toxiproxy = rig.build(experiment, run=folder.run, log_dir=folder.logs, origin_ns=clock.origin_ns)
-    header = _header(experiment, timeline, folder, started.isoformat(timespec="milliseconds"), toxiproxy)
+    header = _header(experiment, timeline, folder, wall_now().isoformat(timespec="milliseconds"), toxiproxy)
     _write_phase_0(folder, experiment, timeline, header)
-    view = None if quiet or as_json else LiveView(experiment, timeline)
-    journal = _Watched(writer=Writer.create(folder.journal), view=view)
-    loop = Loop(clock, inbox, ThreadCalls(inbox), journal, Guard(experiment.abort))
-    with _signals(inbox), view or _nothing():
-        ending = run(timeline, header, world, loop)
-    journal.writer.close()
-    return _conclude(folder, ending, loop, entered=journal.entered, as_json=as_json, plots=plots)
+    return world, header
 
 
 def _header(experiment: Experiment, timeline: Plan, folder: RunFolder, wall: str, toxiproxy: str) -> RunStarted:
@@ -110,25 +126,36 @@ def _what(action: object) -> str:
     return f"{getattr(action, 'users_from', '')} -> {getattr(action, 'users_to', '')}".strip(" ->")
 
 
-def _conclude(folder: RunFolder, ending: Ending, loop: Loop, *, entered: bool, as_json: bool, plots: bool) -> ExitCode:
+def _conclude(
+    folder: RunFolder, ending: Ending, signals: _Signals, *, show: bool, as_json: bool, plots: bool
+) -> ExitCode:
     """Judge what there is; then say what broke, if something did. A dirty target outranks everything."""
-    code = judged(folder, as_json=as_json, plots=plots) if entered else ExitCode.BROKEN
+    code, error = ExitCode.BROKEN, ending.error
+    if show:
+        try:
+            code = judged(folder, as_json=as_json, plots=plots, hurry=lambda: bool(signals.received))
+        except (HarnessError, OSError) as raised:  # what broke the run comes first: a full disk breaks both
+            error = error or raised
     if ending.dirty:
         raise TargetDirty(
             "the target is not as it was found:\n  " + "\n  ".join(ending.dirty),
             hint=f"type: harness heal {folder.path}",
         )
-    if loop.stopped is not None and loop.stopped[0] == "signal":
+    if signals.received:
+        click.echo(f"interrupted by {signals.received}; the journal is kept: {folder.journal}", err=True)
         return ExitCode.INTERRUPTED
-    if ending.error is None:
+    if error is None:
         return code
-    if isinstance(ending.error, HarnessError):
-        raise ending.error
-    raise HarnessError(f"{type(ending.error).__name__}: {ending.error}", hint=f"the journal is kept: {folder.journal}")
+    if isinstance(error, HarnessError):
+        raise error
+    raise HarnessError(f"{type(error).__name__}: {error}", hint=f"the journal is kept: {folder.journal}")
 
 
-def judged(folder: RunFolder, *, as_json: bool, plots: bool) -> ExitCode:
-    """Judge a run from its journal, write its reports, print the summary or verdict.json."""
+def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[], bool] = lambda: False) -> ExitCode:
+    """Judge a run from its journal, write its reports, print the summary or verdict.json.
+
+    In a `hurry` nothing is written but what machines need: evidence and verdict.
+    """
     from harness.evidence.measure import measure
     from harness.judges import judge
     from harness.reports import render
@@ -136,10 +163,14 @@ def judged(folder: RunFolder, *, as_json: bool, plots: bool) -> ExitCode:
 
     evidence = measure(read(folder.journal))
     verdict = judge(evidence)
+    verdict_is_out = False
     for name, content in render(verdict, evidence, plots=plots):
         folder.write(name, content)
         if as_json and name == "verdict.json":
             click.echo(content.decode(), nl=False)
+        verdict_is_out |= name == "verdict.json"
+        if verdict_is_out and hurry():
+            break
     if not as_json:
         click.echo(summary(verdict, evidence, str(folder.path)))
     return verdict.exit_code
@@ -150,19 +181,32 @@ def rejudge(run_name: str, *, output: Path, as_json: bool, plots: bool) -> ExitC
     return judged(find(run_name, output), as_json=as_json, plots=plots)
 
 
-@contextmanager
-def _signals(inbox: Inbox[Message]) -> Iterator[None]:
-    """While a run is on, a signal is a message to its loop."""
+class _Signals:
+    """From the first look at the file to the last report, a signal is told to whoever can act on it.
 
-    def tell(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a handler
-        inbox.put(Stop(why=signal.Signals(number).name))
+    At first nothing has been touched and it ends us; then `tell` is the run's loop; in the end it is only noted.
+    """
 
-    before = {number: signal.signal(number, tell) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self.received = ""
+        self.tell: Callable[[str], None] = _give_up
+        self._before: dict[int, _Handler] = {}
+
+    def __enter__(self) -> _Signals:
+        self._before = {number: signal.signal(number, self._on) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the shape of a handler
+        self.received = signal.Signals(number).name
+        self.tell(self.received)
+
+
+def _give_up(name: str) -> None:
+    raise KeyboardInterrupt(name)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,7 @@ import psutil
 
 from harness.errors import BadInput, EnvironmentBroke
 from harness.journal import Json
+from harness.secrets import is_secret_name, mask_text
 from harness.version import VERSION
 
 JOURNAL = "journal.jsonl"
@@ -63,21 +65,26 @@ class RunFolder:
             partial.unlink(missing_ok=True)
             raise EnvironmentBroke(f"{target}: cannot be written: {error.strerror}") from error
 
-    def write_all(self, files: Iterable[tuple[str, bytes]]) -> None:
-        """Write several files, in order."""
-        for name, content in files:
-            self.write(name, content)
+    def make_latest(self) -> None:
+        """Let `latest` point at this run. Raises EnvironmentBroke."""
+        link = self.path.parent / f".{LATEST}.{self.run}"
+        try:
+            link.symlink_to(self.run)
+            link.replace(self.path.parent / LATEST)
+        except OSError as error:
+            raise EnvironmentBroke(f"{link}: cannot be made: {error.strerror}") from error
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def create(root: Path, experiment: str, started: datetime) -> RunFolder:
-    """A new folder for a run, and `latest` pointing at it. Raises EnvironmentBroke when it cannot be made."""
+    """A new folder for a run. Raises EnvironmentBroke when it cannot be made."""
     run = f"{started:%Y-%m-%dT%H-%M-%SZ}-{secrets.token_hex(2)}"
     folder = root / experiment / run
     try:
         (folder / LOGS).mkdir(parents=True)
-        link = folder.parent / f".{LATEST}.{run}"
-        link.symlink_to(run)
-        link.replace(folder.parent / LATEST)
     except OSError as error:
         raise EnvironmentBroke(
             f"{folder}: cannot be made: {error.strerror}", hint="give another folder with --output"
@@ -122,7 +129,7 @@ def provenance(argv: list[str], base_dir: Path) -> dict[str, Json]:
         except PackageNotFoundError:
             packages[name] = None
     return {
-        "argv": list(argv),
+        "argv": [_without_secret(word) for word in argv],
         "versions": packages,
         "host": {
             "system": platform.system(),
@@ -135,6 +142,12 @@ def provenance(argv: list[str], base_dir: Path) -> dict[str, Json]:
         "pid": os.getpid(),
         "pid_started": psutil.Process().create_time(),
     }
+
+
+def _without_secret(word: str) -> str:
+    """A word of the command line; `--set stack...PASSWORD=x` keeps its path and loses its value."""
+    path, equals, _ = word.partition("=")
+    return f"{path}=***" if equals and is_secret_name(path.rpartition(".")[2]) else mask_text(word)
 
 
 def _git_state(folder: Path) -> dict[str, Json]:

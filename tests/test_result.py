@@ -18,6 +18,7 @@ def made(root: Path, experiment: str = "smoke") -> RunFolder:
     """A run with a journal."""
     folder = create(root, experiment, NOON)
     folder.journal.write_text("", encoding="utf-8")
+    folder.make_latest()
     return folder
 
 

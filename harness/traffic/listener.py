@@ -37,7 +37,7 @@ class Listener:
         self._inbox = inbox
         self._outcome = outcome
         self._now = now
-        self._ready = False
+        self.ready = False
         self._failed = False
         self._silence = Silence(self._workers, time.monotonic())
         self._in_flight: dict[int, int] = {}
@@ -102,7 +102,7 @@ class Listener:
                 with contextlib.suppress(OSError):
                     child.channel.send({"port": record["port"]})
         elif "ready" in record:
-            self._ready = True
+            self.ready = True
             self._silence = Silence(self._workers, time.monotonic())
             self._outcome.put(None)
         elif "failed" in record:
@@ -115,7 +115,7 @@ class Listener:
         if self.over.is_set() or child.worker in self._ended:
             return
         how = how_ended(child)
-        if not self._ready:
+        if not self.ready:
             tail = log_tail(child)
             message = f"the traffic {child.name} {how} while starting"
             self._fail(EnvironmentBroke(message, hint=f"{child.log}: {tail}"))
@@ -147,7 +147,7 @@ class Listener:
 
     def _judge_silence(self) -> None:
         silent = self._silence.judge(time.monotonic())
-        if self._ready and not self.over.is_set():
+        if self.ready and not self.over.is_set():
             for member, why in silent:
                 if member == MASTER:
                     self._lose_master(f"the traffic master: {why}")
@@ -158,7 +158,7 @@ class Listener:
         if not self.stopping.is_set() or self.over.is_set():
             return
         late = self._workers.keys() - self._lost - self._ended.keys()
-        if late and self.give_up.is_set():
+        if late and self.ready and self.give_up.is_set():
             message = f"traffic workers {sorted(late)} did not end in time; their open requests count as unanswered"
             self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=message))
         if not late or self.give_up.is_set():

@@ -79,6 +79,11 @@ class LocustTraffic:
         if listener is None or listener.stopping.is_set():
             return
         listener.stopping.set()
+        if not listener.ready:  # nobody has sent anything yet, and a child that is importing hears nothing
+            listener.give_up.set()
+            listener.over.wait(_MASTER_GRACE_S)
+            self._shut_down()
+            return
         self._tell_master({"stop": {"drain_ns": drain_ns}})
         if not listener.over.wait(drain_ns / 1e9 + _STOP_GRACE_S):
             listener.give_up.set()

@@ -97,12 +97,12 @@ SIGNAL = Param(
 )
 
 
-def _toxic(name: str, *params: Param, felt: str, new: str, held: str, leaves: str = "nothing") -> Kind:
+def _toxic(name: str, *params: Param, new: str, held: str, leaves: str = "nothing") -> Kind:
     return Kind(
         driver="toxiproxy",
         name=name,
         params=(*params, STREAM, TOXICITY),
-        felt=felt,
+        felt="the toxic is read back from the proxy, and bytes or connections met it meanwhile",
         undo="removes the toxic",
         leaves=leaves,
         new_connection=new,
@@ -121,7 +121,6 @@ TOXICS = (
         "latency",
         _ms("latency", "added to each piece of data", minimum=1, required=True),
         _ms("jitter", "each delay is drawn from latency - jitter to latency + jitter", default="0ms"),
-        felt="an exchange through the proxy takes longer by the latency",
         new="connects at once, answers late",
         held="answers late from the next data on",
     ),
@@ -130,21 +129,18 @@ TOXICS = (
         Param(
             name="rate", unit="rate", scale=1000, minimum=1, required=True, doc="most bytes a second, such as 100KB/s"
         ),
-        felt="data through the proxy comes no faster than the rate",
         new="connects at once, large answers come slowly",
         held="large answers come slowly",
     ),
     _toxic(
         "slow_close",
         _ms("delay", "how long a close is held back", minimum=1, required=True),
-        felt="the close of a connection comes late by the delay",
         new="works; its close comes late",
         held="works; its close comes late",
     ),
     _toxic(
         "timeout",
         _ms("timeout", "the connection is closed after so long; 0s: never, it hangs until healed", default="0s"),
-        felt="no data comes through",
         new="connects, then hears nothing",
         held="hears nothing",
         leaves="connections that it hit are closed when it is removed",
@@ -152,7 +148,6 @@ TOXICS = (
     _toxic(
         "reset_peer",
         _ms("timeout", "the connection is reset after so long; 0s: at once", default="0s"),
-        felt="a connection through the proxy ends by a reset",
         new="is reset",
         held="is closed, by a reset where the server can",
         leaves="connections that it hit are gone; clients connect anew",
@@ -162,14 +157,12 @@ TOXICS = (
         Param(name="average_size", unit="size", minimum=1, required=True, doc="mean size of a slice, such as 64B"),
         Param(name="size_variation", unit="size", default="0B", doc="slices are so much smaller or larger"),
         Param(name="delay", unit="duration", scale=NS_PER_US, default="0us", doc="pause between two slices"),
-        felt="data arrives in small pieces",
         new="answers arrive in slices",
         held="answers arrive in slices",
     ),
     _toxic(
         "limit_data",
         Param(name="bytes", unit="size", minimum=1, required=True, doc="the connection is closed after so many bytes"),
-        felt="a connection through the proxy ends after the bytes",
         new="is closed after the bytes",
         held="is closed after the bytes, counted from when the toxic came",
         leaves="connections that it hit are gone; clients connect anew",
@@ -178,7 +171,7 @@ TOXICS = (
         driver="toxiproxy",
         name="down",
         params=(),
-        felt="a connection to the proxy is refused",
+        felt="the proxy is read back as disabled, and a connection to it is refused",
         undo="enables the proxy",
         leaves="all connections were closed; clients connect anew",
         new_connection="is refused",
@@ -208,7 +201,7 @@ def _stoppable(driver: str, thing: str) -> tuple[Kind, ...]:
     starts = f"starts the {thing} again"
     gone = f"the {thing} does not run"
     return (
-        _state(driver, "kill", SIGNAL, felt=gone, undo=starts, leaves=_RESTARTS, new="is refused", held="is reset"),
+        _state(driver, "kill", SIGNAL, felt=gone, undo=starts, leaves=_RESTARTS, new="is refused", held="is closed"),
         _state(driver, "stop", felt=gone, undo=starts, leaves=_RESTARTS, new="is refused", held="is closed"),
         _state(
             driver,
@@ -236,12 +229,12 @@ CONTAINERS = (
     Kind(
         driver="container",
         name="disconnect",
-        params=(Param(name="network", unit="word", doc="name of the network; without it the container's only one"),),
+        params=(Param(name="network", unit="word", doc="name of the network; without it all of the container's"),),
         felt="the container is not on the network",
         undo="connects the container again, with its aliases and addresses",
         leaves="clients connect anew",
-        new_connection="finds no such host, or hears nothing",
-        held_connection="hears nothing",
+        new_connection="is refused at a published port; from another container finds no such host",
+        held_connection="ends at a published port; from another container hears nothing",
         knob="network",
     ),
     Kind(

@@ -48,7 +48,10 @@ def main() -> None:
         head + "<!-- measured -->\n",
         f"Measured on {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, load average before: {os.getloadavg()[0]:.1f}.\n",
-        table("Verdict and start", "python tests/bench/bench_verdict.py", measured("bench_verdict.py")),
+        table("Start", "python tests/bench/bench_start.py", measured("bench_start.py")),
+        table(
+            "Verdict and reports", "python tests/bench/bench_reports.py --json", measured("bench_reports.py", "--json")
+        ),
         table("Proxy", "python tests/bench/bench_proxy.py --json", measured("bench_proxy.py", "--json")),
         table("Traffic", "python tests/bench/bench_traffic.py", measured("bench_traffic.py")),
     ]

@@ -313,7 +313,8 @@ def test_a_frozen_target_shows_its_freeze(tmp_path: Path) -> None:
         seen = target.seen.total()
     rows = [event for event in events if isinstance(event, Traffic)]
     due = histogram.decode([row.due_ok for row in rows])
-    assert sum(row.finished for row in rows) == sum(row.started for row in rows) == seen
+    counts = {name: sum(getattr(row, name) for row in rows) for name in ("started", "finished", "lost")}
+    assert counts == {"started": seen, "finished": seen, "lost": 0}
     # Users due during the freeze wait 0..2 s, evenly: the truth for P99 is 2 s less 1/25 of it.
     assert 1_850_000 < (due.percentile_us(0.99) or 0) < 2_100_000
     assert (due.percentile_us(0.5) or 0) < 200_000
@@ -348,3 +349,27 @@ def test_a_worker_that_dies_or_falls_silent_is_noticed(number: signal.Signals, t
     assert {(row.worker, row.users) for row in after[:-1]} == {(0, 10)}
     assert isinstance(events[-1], TrafficEnded)
     assert children_of_ours() == []
+
+
+@pytest.mark.e2e
+def test_users_follow_the_line_down_and_up_again(tmp_path: Path) -> None:
+    """After a ramp down the rest is there, on both workers; a step comes at once; nobody is cut off in a request."""
+    clock = SystemClock()
+    driver = locust("paced.py", clock, tmp_path, processes=2)
+    inbox: Inbox[Event] = Inbox()
+    events: list[Event] = []
+    held: list[int] = []
+    with Target() as target:
+        driver.start(inbox, target.address)
+        for users_from, users_to, ramp_ns in ((0, 60, S), (60, 20, S), (20, 40, 0)):
+            at_ns = clock.now()
+            driver.set_load(Load(at_ns=at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns))
+            collect(clock, inbox, events, at_ns + ramp_ns + 3 * S // 2)
+            held.append((at_ns + ramp_ns + S // 4) // S)
+        driver.stop(2 * S)
+        collect(clock, inbox, events, 0)
+    users = {(event.second, event.worker): event.users for event in events if isinstance(event, Generator)}
+    assert [(users[second, 0], users[second, 1]) for second in held] == [(30, 30), (10, 10), (20, 20)]
+    rows = [event for event in events if isinstance(event, Traffic)]
+    assert sum(row.started for row in rows) == sum(row.finished for row in rows) == target.seen.total()
+    assert not any(row.failed for row in rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -172,7 +174,9 @@ def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[],
         if verdict_is_out and hurry():
             break
     if not as_json:
-        click.echo(summary(verdict, evidence, str(folder.path)))
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+        click.echo(summary(verdict, evidence, str(folder.path), colour=colour, columns=columns), color=colour)
     return verdict.exit_code
 
 

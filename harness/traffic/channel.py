@@ -5,7 +5,7 @@ A line is a journal event (as in journal.py) or, after an equals sign, a control
     to a child      {"config": {...}}  first of all, then to a worker {"port": n}, to the master {"load": {...}},
                     {"stop": {"drain_ns": n}}, {"quit": true}
     from a child    {"port": n}  {"ready": true}  {"failed": {...}}  {"ended": {"worker": k, "unanswered": n}}
-                    {"beat": true} each second
+                    {"beat": true} twice a second
 
 The end of the line is news too: whoever is left alone ends. The kernel closes it however a process died.
 """

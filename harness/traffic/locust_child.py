@@ -20,7 +20,7 @@ from harness.traffic.settings import ChildSettings, read_settings
 _start_native_thread = _thread.start_new_thread
 _NativePoll = select.poll
 ORPHANED = 70
-_BEAT_MS = 1000
+_BEAT_MS = 500
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def _become(settings: ChildSettings, channel: Channel) -> None:
 
 
 def _live_with_harness(descriptor: int, beats: bool) -> None:
-    """When the other end has closed, end this process without asking anyone. Until then a worker beats each second.
+    """When the other end has closed, end this process without asking anyone. Until then a worker beats twice a second.
 
     The master beats from its event loop: it writes long lines to its channel, and a beat must not fall into one.
     """

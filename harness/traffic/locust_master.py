@@ -110,7 +110,7 @@ class _Hub:
     def _beat(self) -> None:
         while True:
             self._send(control({"beat": True}))
-            gevent.sleep(1.0)
+            gevent.sleep(0.5)
 
     def _send(self, lines: str) -> None:
         with self._sending:  # a send may yield in the middle of a line

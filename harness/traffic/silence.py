@@ -1,6 +1,6 @@
 """Who has fallen silent: two signs of life, told apart, as a pure function of when they were heard.
 
-    beat    each second, from a thread of its own: the process is alive and scheduled (a stopped one sends none)
+    beat    twice a second, from a thread of its own: the process is alive and scheduled (a stopped one sends none)
     row     each second, from the event loop: late when the loop is swamped, and then all the seconds come at once
 
 A swamped worker is bad data, which its rows say themselves; a worker without beats is no worker any more.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-BEAT_LIMIT_S = 3.0
+BEAT_LIMIT_S = 3.8
 ROW_LIMIT_S = 15.0
 # A pause of the listener's own says nothing about the others: their signs lie unread.
 _OWN_PAUSE_S = 1.0
@@ -42,7 +42,7 @@ class Silence:
                 for member in heard:
                     heard[member] += pause_s
         silent = [
-            (member, f"no sign of life for {BEAT_LIMIT_S:.0f} s: stopped, or starved of CPU")
+            (member, f"no sign of life for {BEAT_LIMIT_S:g} s: stopped, or starved of CPU")
             for member, heard_s in self._beats.items()
             if now_s - heard_s > BEAT_LIMIT_S
         ]

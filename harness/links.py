@@ -12,10 +12,11 @@ from shutil import which
 
 from harness.clients.toxiproxy import Toxiproxy
 from harness.clients.toxiproxy_server import ServerProcess, start_embedded, start_server
-from harness.errors import BadInput, EnvironmentBroke
+from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.experiment import Proxy
 
 SERVER = "toxiproxy-server"
+DEAF_TIMES = 2
 
 
 class ToxiproxyLinks:
@@ -28,6 +29,7 @@ class ToxiproxyLinks:
         self._proxies = proxies
         self._server: ServerProcess | None = None
         self._created: list[str] = []
+        self._deaf = 0
         self._seed = seed
         self.addresses: dict[str, str] = {}
         self.places = {proxy.name: _reserve(proxy) for proxy in proxies}
@@ -61,13 +63,48 @@ class ToxiproxyLinks:
                 raise BadInput(f"proxies.{proxy.name}.upstream: no service or proxy is called {proxy.upstream!r}")
             if self.client is not None:
                 self._created.append(proxy.name)
-                self.client.create_proxy(proxy.name, self.places[proxy.name], host_and_port(upstream))
+                self._create(proxy.name, upstream)
+
+    def _create(self, name: str, upstream: str) -> None:
+        assert self.client is not None  # noqa: S101 - there are proxies, so there is a server
+        try:
+            self.client.create_proxy(name, self.places[name], host_and_port(upstream))
+        except HarnessError as error:
+            raise EnvironmentBroke(
+                f"proxies.{name}: {error}",
+                hint=f"does something else listen on {self.places[name]}? Without `listen:` a free port is taken",
+            ) from error
+
+    def lost(self) -> str:
+        """Why the server serves no more: it has ended, or did not answer several times. Empty while all is well.
+
+        One of ours that hangs is ended: its toxics, and the connections that hang in it, go with it.
+        """
+        if self.client is None:
+            return ""
+        if self.ended():
+            return f"the Toxiproxy server ({self.kind}) has ended while the run was on"
+        try:
+            self.client.version()
+        except HarnessError as error:
+            self._deaf += 1
+            if self._deaf < DEAF_TIMES:
+                return ""
+            if self._server is not None:
+                self._server.process.kill()
+            return f"the Toxiproxy server ({self.kind}) is lost: {error}"
+        self._deaf = 0
+        return ""
+
+    def ended(self) -> bool:
+        """Whether a server of ours has ended, and with it every toxic that it had."""
+        return self._server is not None and not self._server.running()
 
     def close(self) -> None:
         """Remove our proxies; end the server when it is ours. Twice is fine."""
         if self._server is not None:
             self._server.stop()
-            self._server, self._created = None, []
+            self._server, self._created, self.client = None, [], None
         while self._created and self.client is not None:
             self.client.delete_proxy(self._created.pop())
 

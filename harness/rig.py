@@ -68,7 +68,7 @@ class Site:
 def _toxiproxy(site: Site) -> FaultDriver:
     if site.links.client is None:
         raise BadInput("a toxic needs a proxy: the experiment has none", hint="name a link under `proxies:`")
-    return ToxiproxyFaults(site.links.client, run=site.run, proxy_of=site.proxy)
+    return ToxiproxyFaults(site.links.client, run=site.run, proxy_of=site.proxy, ended=site.links.ended)
 
 
 def _container(site: Site) -> FaultDriver:

@@ -27,6 +27,7 @@ class Defect:
 DEFECTS: Mapping[str, str] = {
     "no data": "no request finished in the window",
     "cut short": "the window ended before its planned end",
+    "run broke": "a part of the harness broke in the window, so what was seen may be its doing",
     "worker lost": "a traffic worker died or went silent, so its load is missing",
     "generator limited": "the load generator, not the target, was at its limit",
     "requests lost": "requests never answered before the run ended; their latency is unknown and long",

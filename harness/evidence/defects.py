@@ -33,6 +33,12 @@ def _cut_short(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one
     return f"{window.last - window.first} of {window.planned_s:.0f} s" if lacking > 2 else ""
 
 
+def _run_broke(window: Window, evidence: Evidence) -> str:
+    if evidence.aborted is None or evidence.aborted[0] != "error" or window.last - window.first >= window.planned_s:
+        return ""
+    return evidence.aborted[1]
+
+
 def _worker_lost(window: Window, evidence: Evidence) -> str:
     for lost in evidence.workers_lost:
         if lost.at_ns - WORKER_NOTICE_NS < window.last * NS_PER_S:
@@ -110,6 +116,7 @@ def _clock_jump(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - on
 GUARDS: dict[str, tuple[Guard, bool]] = {
     "no data": (_no_data, True),
     "cut short": (_cut_short, True),
+    "run broke": (_run_broke, False),
     "worker lost": (_worker_lost, False),
     "generator limited": (_generator_limited, False),
     "requests lost": (_requests_lost, True),

@@ -67,10 +67,16 @@ def toxics_of(fault: Fault, run: str) -> tuple[Toxic, ...]:
 
 
 class ToxiproxyFaults:
-    """The driver. `proxy_of` turns what a fault is `on` (a link) into the proxy's name on the server."""
+    """The driver. `proxy_of` turns what a fault is `on` (a link) into the proxy's name on the server.
 
-    def __init__(self, server: Server, *, run: str, proxy_of: Callable[[str], str]) -> None:
+    `ended` tells that a server of ours has ended: its toxics went with it, so nothing is left to heal.
+    """
+
+    def __init__(
+        self, server: Server, *, run: str, proxy_of: Callable[[str], str], ended: Callable[[], bool] = lambda: False
+    ) -> None:
         self._server = server
+        self._ended = ended
         self._run = run
         self._proxy_of = proxy_of
 
@@ -107,6 +113,8 @@ class ToxiproxyFaults:
 
     def heal(self, fault: Fault, before: Before) -> None:
         """Remove our toxics, or enable the proxy if it was. A proxy that is gone needs nothing."""
+        if self._ended():
+            return
         proxy = self._server.proxies().get(_name(before))
         if proxy is None:
             return
@@ -130,6 +138,8 @@ class ToxiproxyFaults:
 
     def residue(self) -> tuple[str, ...]:
         """Toxics with our mark, of any run."""
+        if self._ended():
+            return ()
         return tuple(f"toxic {toxic} on proxy {proxy}" for proxy, toxic in self._marked())
 
     def heal_all(self) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.errors import EnvironmentBroke
 from harness.faults import FaultDriver, Sweeps
 from harness.journal import LoadSet, RunEnded, RunStarted, StageEntered
 from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
 from harness.run.faultlife import Faults
-from harness.run.loop import Call, Loop, Watched
+from harness.run.loop import Call, Done, Loop, Watched
 from harness.stacks import CollectsLogs, StackDriver
 from harness.traffic import Load, TrafficDriver
 from harness.units import NS_PER_S
@@ -27,6 +28,8 @@ UP_LIMIT_NS = 600 * NS_PER_S
 START_LIMIT_NS = 90 * NS_PER_S
 DOWN_LIMIT_NS = 90 * NS_PER_S
 SWEEP_LIMIT_NS = 30 * NS_PER_S
+LINKS_LIMIT_NS = 20 * NS_PER_S
+LINKS_EVERY_NS = NS_PER_S // 2
 DRAIN_MARGIN_NS = 10 * NS_PER_S
 # Rows of a second may arrive this much after it; probes stop when they have.
 LAST_ROWS_NS = 2 * NS_PER_S
@@ -37,6 +40,9 @@ class Links(Protocol):
 
     def open(self, addresses: Mapping[str, str]) -> None:
         """Create every proxy of the experiment in front of its upstream."""
+
+    def lost(self) -> str:
+        """Why nothing can pass through them any more; empty while all is well."""
 
     def close(self) -> None:
         """Remove them, and the server if we started it. Twice is fine."""
@@ -69,14 +75,19 @@ def run(plan: Plan, header: RunStarted, world: World, loop: Loop) -> Ending:
     """Obey `plan`. Raises nothing that the world does: errors are in the Ending, after everything was healed."""
     faults = Faults(world.faults, loop)
     error: Exception | None = None
+    loaded = False
     try:
         loop.write(header, sync=True)
         prepare(plan, world, loop)
+        loaded = True
+        watch_links(world.links, loop)
         obey(plan, world, loop, faults)
+        if loop.stopped is not None and loop.stopped[0] == "error":
+            error = EnvironmentBroke(loop.stopped[1])
     except Exception as raised:  # noqa: BLE001 - kept and given back: healing comes first, whatever happened
         error = raised
         loop.abort("error", str(raised))
-    return wind_down(world, loop, faults, error)
+    return wind_down(world, loop, faults, error, loaded=loaded)
 
 
 def prepare(plan: Plan, world: World, loop: Loop) -> None:
@@ -95,6 +106,22 @@ def prepare(plan: Plan, world: World, loop: Loop) -> None:
     loop.perform(
         "starting the traffic", lambda: world.traffic.start(loop.inbox, address), START_LIMIT_NS, stoppable=True
     )
+
+
+def watch_links(links: Links, loop: Loop) -> None:
+    """End the run when its links are gone: what happens from then on says nothing about the target."""
+
+    def ask() -> None:
+        loop.ask("asking whether the links are there", links.lost, LINKS_LIMIT_NS, told)
+
+    def told(done: Done) -> None:
+        why = str(done.error or done.result or "")
+        if why:
+            loop.abort("error", why)
+        else:
+            loop.later(loop.clock.now() + LINKS_EVERY_NS, ask)
+
+    ask()
 
 
 def _checking(driver: FaultDriver, action: Inject) -> Call:
@@ -142,13 +169,13 @@ def _act(step: Step, zero_ns: int, world: World, loop: Loop, faults: Faults) -> 
             loop.turn(now)
 
 
-def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None) -> Ending:
+def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None, *, loaded: bool) -> Ending:
     """Heal, drain, look, take down. Each part is tried whatever the parts before it did; every error is kept."""
     faults.heal_rest()
-    drain_ns = 0 if loop.hurry else world.drain_ns
+    drain_ns = world.drain_ns if loaded and not loop.hurry else 0
     _try(loop, "stopping the traffic", lambda: world.traffic.stop(drain_ns), drain_ns + DRAIN_MARGIN_NS)
     until_ns = loop.clock.now() + LAST_ROWS_NS
-    while not loop.traffic_ended and loop.clock.now() < until_ns:
+    while loaded and not loop.traffic_ended and loop.clock.now() < until_ns:
         loop.turn(until_ns)
     loop.watch(())
     asked, residue = _residue(world, loop)

@@ -8,14 +8,27 @@ is one thread that decides and one writer of the journal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 from harness.clock import Clock, Inbox
 from harness.errors import EnvironmentBroke
-from harness.journal import Aborted, Event, Reading, TrafficEnded, Trouble
+from harness.journal import (
+    Aborted,
+    Event,
+    Exemplar,
+    FaultFailed,
+    FaultFelt,
+    Reading,
+    Traffic,
+    TrafficEnded,
+    Trouble,
+    WorkerLost,
+)
 from harness.probes import Probe
 from harness.run.guard import Guard
+from harness.secrets import mask_text
 from harness.units import NS_PER_S
 
 PROBE_LIMIT_NS = 5 * NS_PER_S
@@ -35,6 +48,29 @@ class Stop:
     """Somebody wants the run to end: a signal. The second one means: without waiting for requests in flight."""
 
     why: str
+
+
+# The fields of events that hold other people's words: a scenario's, a service's, the system's.
+_WORDS = {
+    Trouble: ("message",),
+    Exemplar: ("endpoint", "message"),
+    Traffic: ("endpoint",),
+    FaultFailed: ("message",),
+    FaultFelt: ("proof",),
+    WorkerLost: ("why",),
+    Aborted: ("why",),
+}
+_mask = lru_cache(maxsize=1024)(mask_text)
+
+
+def masked(event: Event) -> Event:
+    """The event without the secrets in other people's words: what is on disk needs no care."""
+    changed = {}
+    for name in _WORDS.get(type(event), ()):
+        text = getattr(event, name)
+        if (clean := _mask(text)) != text:
+            changed[name] = clean
+    return replace(event, **changed) if changed else event  # type: ignore[arg-type]
 
 
 Message = Event | Done | Stop
@@ -90,7 +126,7 @@ class Loop:
         if self.journal_error is not None:
             return
         try:
-            self._journal.append(event, sync=sync)
+            self._journal.append(masked(event), sync=sync)
         except OSError as error:
             self.journal_error = error
             self.stopped = self.stopped or ("error", f"the journal cannot be written: {error.strerror}")

@@ -117,14 +117,19 @@ class FakeStack:
 
 
 class FakeLinks:
-    """Links that are only counted."""
+    """Links that are only counted. They are lost once `why_lost` says why."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.why_lost = ""
 
     def open(self, addresses: Mapping[str, str]) -> None:
         """Record for whom."""
         self._world.ask(f"open {' '.join(addresses)}")
+
+    def lost(self) -> str:
+        """What the test says."""
+        return self.why_lost
 
     def close(self) -> None:
         """Record it."""

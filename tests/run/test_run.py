@@ -70,6 +70,7 @@ class Scene:
         self.journal = FakeJournal(full_at)
         self.calls = FakeCalls(self.world.clock)
         self.stack = FakeStack(self.world)
+        self.links = FakeLinks(self.world)
         self.watched: tuple[Watched, ...] = ()
         inbox: Inbox[Message] = Inbox()
         self.loop = Loop(self.world.clock, inbox, self.calls, self.journal, Guard(abort))
@@ -81,7 +82,7 @@ class Scene:
             HEADER,
             run_module.World(
                 stack=self.stack,
-                links=FakeLinks(self.world),
+                links=self.links,
                 traffic=FakeTraffic(self.world),
                 faults={"fake": FakeFaults(self.world)},
                 probes=lambda: self.watched,
@@ -225,7 +226,7 @@ def test_a_heal_due_while_the_injection_is_under_way_waits_for_it() -> None:
 def test_a_call_that_never_answers_is_given_up_and_the_fault_still_healed() -> None:
     """A hung inject: a time-out in the journal, then the heal."""
     scene = Scene()
-    scene.calls.hang = {6}  # healing what is left, up, check, start, before, then inject
+    scene.calls.hang = {7}  # healing what is left, up, check, start, the links, before, then inject
     ending = scene.run(timeline(fault("freeze", 2, 10)))
     failed = next(event for event in scene.journal.events if isinstance(event, FaultFailed))
     assert "no answer within the time limit" in failed.message
@@ -342,3 +343,25 @@ def test_a_late_answer_after_its_time_limit_is_ignored() -> None:
     scene = Scene()
     scene.world.clock.at(3 * NS_PER_S, Done(call=999))
     assert scene.run(timeline()).completed
+
+
+def test_lost_links_end_the_run_as_a_break_of_ours() -> None:
+    """A Toxiproxy that is gone stops the plan at once, and the error says so: the target is not to blame."""
+    scene = Scene()
+    scene.links.why_lost = "the Toxiproxy server has ended"
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert str(ending.error) == "the Toxiproxy server has ended"
+    assert not ending.completed and scene.clean()
+    assert [event.by for event in scene.journal.events if isinstance(event, Aborted)] == ["error"]
+    assert not any(isinstance(event, FaultIntended) for event in scene.journal.events)
+
+
+def test_secrets_in_foreign_words_never_reach_the_disk() -> None:
+    """A scenario that raises with a password in its message, an endpoint with a token in its query."""
+    scene = Scene()
+    scene.loop.write(Trouble(at_ns=1, source="scenario", message="login failed: password=hunter2"))
+    scene.loop.write(
+        Traffic(at_ns=1, second=0, worker=0, endpoint="GET /me?token=hunter2", started=1, finished=1, failed={})
+    )
+    assert len(scene.journal.events) == 2
+    assert "hunter2" not in repr(scene.journal.events)

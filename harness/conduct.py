@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ from types import FrameType
 import click
 
 from harness.clock import Inbox, SystemClock, wall_now
-from harness.errors import ExitCode, HarnessError, TargetDirty
+from harness.errors import EnvironmentBroke, ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
 from harness.loader import load
@@ -78,7 +78,9 @@ def conduct(
         with view or _nothing():
             ending = run(timeline, header, world, loop)
         signals.tell = lambda _: None
-        writer.close()
+        with suppress(OSError):  # what could not be flushed is in ending.error already
+            writer.close()
+        folder.mask_logs()
         show = journal.entered or bool(signals.received)
         return _conclude(folder, ending, signals, show=show, as_json=as_json, plots=plots)
 
@@ -150,6 +152,11 @@ def _conclude(
         return code
     if isinstance(error, HarnessError):
         raise error
+    if isinstance(error, OSError):
+        raise EnvironmentBroke(
+            f"{folder.path}: cannot be written: {error.strerror or error}",
+            hint="faults were healed; the journal is kept up to there. Make room, or give another folder with --output",
+        )
     raise HarnessError(f"{type(error).__name__}: {error}", hint=f"the journal is kept: {folder.journal}")
 
 

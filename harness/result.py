@@ -65,6 +65,20 @@ class RunFolder:
             partial.unlink(missing_ok=True)
             raise EnvironmentBroke(f"{target}: cannot be written: {error.strerror}") from error
 
+    def mask_logs(self) -> None:
+        """Hide secrets in what services and scenarios have printed. A log that cannot be rewritten stays as it is."""
+        for log in self.logs.glob("*.log"):
+            partial = log.with_name(f".{log.name}.partial")
+            try:
+                with (
+                    log.open(encoding="utf-8", errors="surrogateescape", newline="\n") as old,
+                    partial.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as new,
+                ):
+                    new.writelines(map(mask_text, old))
+                partial.replace(log)
+            except OSError:
+                partial.unlink(missing_ok=True)
+
     def make_latest(self) -> None:
         """Let `latest` point at this run. Raises EnvironmentBroke."""
         link = self.path.parent / f".{LATEST}.{self.run}"

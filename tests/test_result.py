@@ -77,3 +77,21 @@ def test_provenance_is_json_and_names_the_versions(tmp_path: Path) -> None:
     assert facts["git"] == {}
     versions = facts["versions"]
     assert isinstance(versions, dict) and versions["locust"]
+
+
+def test_a_run_that_never_began_leaves_nothing_and_latest_stays(tmp_path: Path) -> None:
+    """The folder goes; `latest` still points at the run before."""
+    first = made(tmp_path)
+    create(tmp_path, "smoke", NOON).discard()
+    assert [folder.run for folder in runs(tmp_path)] == [first.run]
+    assert (tmp_path / "smoke" / "latest").resolve() == first.path.resolve()
+    assert len(list((tmp_path / "smoke").iterdir())) == 2
+
+
+def test_secrets_in_logs_are_masked_and_every_other_byte_is_kept(tmp_path: Path) -> None:
+    """What services print is not ours to vet: bytes that are no UTF-8 survive, passwords do not."""
+    folder = made(tmp_path)
+    log = folder.logs / "web.log"
+    log.write_bytes(b"ok \xff\r\nconnect postgres://me:hunter2@db/x\nlast")
+    folder.mask_logs()
+    assert log.read_bytes() == b"ok \xff\r\nconnect postgres://me:***@db/x\nlast"

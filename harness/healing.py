@@ -30,7 +30,11 @@ def heal_runs(run: str | None, *, output: Path, dry_run: bool, say: Say) -> Exit
     left: list[str] = []
     healed = 0
     for folder in folders:
-        header, open_faults = unhealed(folder)
+        try:
+            header, open_faults = unhealed(folder)
+        except BadInput as error:
+            left.append(f"{folder.run}: {error}")  # one damaged journal must not stop the healing of the others
+            continue
         if not open_faults or header is None:
             continue
         if _alive(header):

@@ -228,6 +228,13 @@ KINDS: dict[str, type[Event]] = {
 _FIELD_NAMES: dict[type[Event], tuple[str, ...]] = {
     kind: tuple(spec.name for spec in fields(kind)) for kind in KINDS.values()
 }
+# Annotations are texts here (`from __future__ import annotations`); by their first word they name a JSON type.
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "Mapping": (dict,), "tuple": (tuple,),
+}  # fmt: skip
+_FIELD_TYPES: dict[type[Event], dict[str, tuple[type, ...]]] = {
+    kind: {spec.name: _JSON_TYPES[str(spec.type).partition("[")[0]] for spec in fields(kind)} for kind in KINDS.values()
+}
 
 
 def encode(event: Event) -> str:
@@ -250,6 +257,11 @@ def decode(line: str) -> Event:
         raise ValueError(f"unknown event kind {name!r}; known: {', '.join(KINDS)}")
     if name == "RunEnded":
         record["dirty"] = tuple(record.get("dirty", ()))
+    if record.get("schema", SCHEMA) != SCHEMA:
+        raise ValueError(f"its schema is {record['schema']}, this harness reads {SCHEMA}")
+    for field_name, value in record.items():
+        if not isinstance(value, _FIELD_TYPES[kind].get(field_name, object)):
+            raise ValueError(f"{name}: {field_name} is {value!r:.80}")
     try:
         return kind(**record)
     except TypeError as error:

@@ -93,3 +93,20 @@ def test_a_dirty_end_keeps_its_list() -> None:
     """Tuples come back as tuples."""
     ended = RunEnded(at_ns=1, completed=False, dirty=("a", "b"))
     assert decode(encode(ended)) == ended
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"event":"Aborted","at_ns":"x","by":"error","why":"w"}', "at_ns is 'x'"),
+        (
+            '{"event":"Traffic","at_ns":1,"second":1,"worker":0,"endpoint":5,"started":1,"finished":1,"failed":{}}',
+            "endpo",
+        ),
+        ('{"event":"RunStarted","at_ns":0,"schema":99}', "its schema is 99"),
+    ],
+)
+def test_a_line_of_wrong_types_or_of_another_schema_is_refused(line: str, why: str) -> None:
+    """A damaged or newer journal ends in one clear error, not in a wrong verdict or a traceback."""
+    with pytest.raises(ValueError, match=why):
+        decode(line)

@@ -190,6 +190,7 @@ class Evidence:
     completed: bool
     aborted: tuple[str, str] | None
     """(by, why): by is guard, signal or error."""
+    aborted_ns: int = 0
     dirty: tuple[str, ...]
     checked: str
     zero_ns: int

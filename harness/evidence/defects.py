@@ -20,6 +20,8 @@ LAG_FLOOR_US = 10_000
 SILENT_SHARE = 0.05
 # A lost worker is noticed up to this long after it stopped, so it may have been missing before the event.
 WORKER_NOTICE_NS = 5 * NS_PER_S
+# A part of ours that hangs is noticed up to this long after it began to.
+BREAK_NOTICE_NS = 15 * NS_PER_S
 
 Guard = Callable[[Window, Evidence], str]
 
@@ -34,9 +36,9 @@ def _cut_short(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one
 
 
 def _run_broke(window: Window, evidence: Evidence) -> str:
-    if evidence.aborted is None or evidence.aborted[0] != "error" or window.last - window.first >= window.planned_s:
+    if evidence.aborted is None or evidence.aborted[0] != "error":
         return ""
-    return evidence.aborted[1]
+    return evidence.aborted[1] if evidence.aborted_ns - BREAK_NOTICE_NS < window.last * NS_PER_S else ""
 
 
 def _worker_lost(window: Window, evidence: Evidence) -> str:

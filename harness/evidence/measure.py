@@ -87,6 +87,7 @@ def measure(events: Iterable[Event]) -> Evidence:
         drained=bool(heap[TrafficEnded]),
         completed=bool(ended and ended[0].completed),
         aborted=(aborted[0].by, aborted[0].why) if aborted else None,
+        aborted_ns=aborted[0].at_ns if aborted else 0,
         dirty=tuple(ended[0].dirty) if ended else (),
         checked=ended[0].checked if ended else "",
         zero_ns=stages[0].start_ns if stages else 0,

@@ -82,8 +82,6 @@ def run(plan: Plan, header: RunStarted, world: World, loop: Loop) -> Ending:
         loaded = True
         watch_links(world.links, loop)
         obey(plan, world, loop, faults)
-        if loop.stopped is not None and loop.stopped[0] == "error":
-            error = EnvironmentBroke(loop.stopped[1])
     except Exception as raised:  # noqa: BLE001 - kept and given back: healing comes first, whatever happened
         error = raised
         loop.abort("error", str(raised))
@@ -188,6 +186,8 @@ def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None,
     checked = "" if dirty or asked is None else f"target left clean: checked at {loop.clock.now() / NS_PER_S:.1f} s"
     if checked and asked:
         checked += f", and asked of {', '.join(asked)}"
+    if error is None and loop.stopped is not None and loop.stopped[0] == "error":
+        error = EnvironmentBroke(loop.stopped[1])
     completed = loop.stopped is None and error is None
     loop.write(RunEnded(at_ns=loop.clock.now(), completed=completed, dirty=dirty, checked=checked), sync=True)
     return Ending(completed=completed, dirty=dirty, error=loop.journal_error or error)

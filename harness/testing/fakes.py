@@ -55,36 +55,42 @@ class FakeClock:
 
 
 class FakeCalls:
-    """Makes each call at once; its answer comes `takes_ns` later, or never for the calls numbered in `hang`."""
+    """Makes each call at once; its answer comes `takes_ns` later, or never for what the world's `hanging` names."""
 
     def __init__(self, clock: FakeClock, takes_ns: int = 1_000_000) -> None:
         self._clock = clock
         self.takes_ns = takes_ns
-        self.hang: set[int] = set()
 
     def submit(self, number: int, call: Call) -> None:
         """Make the call; script its Done."""
-        if number in self.hang:
-            return
         try:
             done = Done(call=number, result=call())
+        except HangError:
+            return
         except Exception as error:  # noqa: BLE001 - carried to the loop, as the real one does
             done = Done(call=number, error=error)
         self._clock.at(self._clock.now() + self.takes_ns, done)
 
 
+class HangError(Exception):
+    """Stands for a call that never answers."""
+
+
 @dataclass
 class World:
-    """What all fakes of one test share: the clock, what was asked, and which words are to fail when asked."""
+    """What all fakes of one test share: the clock, what was asked, and which words fail, or hang, when asked."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     asked: Record = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
+    hanging: set[str] = field(default_factory=set)
     in_force: set[str] = field(default_factory=set)
 
     def ask(self, words: str) -> None:
         """Record a request. Raises EnvironmentBroke for words that the test wants to fail."""
         self.asked.append((self.clock.now() / NS_PER_S, words))
+        if words in self.hanging:
+            raise HangError(words)
         if words in self.failing:
             raise EnvironmentBroke(f"{words} failed, as the test wants")
 

@@ -226,7 +226,7 @@ def test_a_heal_due_while_the_injection_is_under_way_waits_for_it() -> None:
 def test_a_call_that_never_answers_is_given_up_and_the_fault_still_healed() -> None:
     """A hung inject: a time-out in the journal, then the heal."""
     scene = Scene()
-    scene.calls.hang = {7}  # healing what is left, up, check, start, the links, before, then inject
+    scene.world.hanging = {"inject freeze"}
     ending = scene.run(timeline(fault("freeze", 2, 10)))
     failed = next(event for event in scene.journal.events if isinstance(event, FaultFailed))
     assert "no answer within the time limit" in failed.message

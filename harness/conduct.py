@@ -44,7 +44,25 @@ class _Watched:
         self.writer.append(event, sync=sync)
         self.entered |= isinstance(event, StageEntered)
         if self.view is not None:
-            self.view.on_event(event)
+            try:
+                self.view.on_event(event)
+            except OSError:  # nobody looks any more: the run, its verdict and its exit code go on
+                self.view = None
+                _mute()
+
+
+def _mute() -> None:
+    """From now on, what is written to standard output goes nowhere (see Python's note on SIGPIPE)."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str, *, newline: bool = True, colour: bool | None = None) -> None:
+    """Write to standard output, if anybody reads it."""
+    try:
+        click.echo(text, nl=newline, color=colour)
+    except BrokenPipeError:
+        _mute()
 
 
 def conduct(
@@ -176,14 +194,14 @@ def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[],
     for name, content in render(verdict, evidence, plots=plots):
         folder.write(name, content)
         if as_json and name == "verdict.json":
-            click.echo(content.decode(), nl=False)
+            _say(content.decode(), newline=False)
         verdict_is_out |= name == "verdict.json"
         if verdict_is_out and hurry():
             break
     if not as_json:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-        click.echo(summary(verdict, evidence, str(folder.path), colour=colour, columns=columns), color=colour)
+        _say(summary(verdict, evidence, str(folder.path), colour=colour, columns=columns), colour=colour)
     return verdict.exit_code
 
 

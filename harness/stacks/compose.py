@@ -106,6 +106,11 @@ class ComposeDriver:
             return [f"and it could not be taken down: {error}"]
         return []
 
+    def take_over(self) -> bool:
+        """Make ours what a dead harness has left of this run, so that `down` ends it; False when nothing is left."""
+        self._started = bool(self._docker.containers({PROJECT_LABEL: self.project}))
+        return self._started
+
     def address(self, service: str) -> str:
         """host:port of the service's first published port. Raises KeyError when it publishes none."""
         for replica in self._replicas:

@@ -21,6 +21,7 @@ _start_native_thread = _thread.start_new_thread
 _NativePoll = select.poll
 ORPHANED = 70
 _BEAT_MS = 500
+MOST_FILES = 65_536
 
 
 def main() -> None:
@@ -58,10 +59,15 @@ def _live_with_harness(descriptor: int, beats: bool) -> None:
 
 def _raise_file_limit() -> None:
     """Each user holds a connection: take all the open files that the system allows."""
+    import fcntl
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # The kernel doubles a process's table of files as it fills, and with threads waits some 15 ms each time
+    # (expand_fdtable, synchronize_rcu), in the middle of a ramp. One high number now, and the table is large enough.
+    with contextlib.suppress(OSError):
+        os.close(fcntl.fcntl(sys.stderr.fileno(), fcntl.F_DUPFD, min(hard, MOST_FILES) - 1))
 
 
 if __name__ == "__main__":

@@ -154,7 +154,8 @@ class Generator(Event):
     """The load generator about itself, one row per worker per second.
 
     `due` counts task iterations that the schedule wanted begun in `second`, `begun` those that began in it.
-    `lag` is the event loop's lateness, an encoded histogram in microseconds; `cpu` is a share of one core.
+    `lag` is the event loop's lateness, an encoded histogram in microseconds; `cpu` is a share of one core. `raised`
+    counts iterations that the scenario's own code ended by an exception.
     """
 
     second: int
@@ -167,6 +168,7 @@ class Generator(Event):
     lag: str
     rss_bytes: int
     open_files: int
+    raised: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

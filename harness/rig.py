@@ -121,6 +121,7 @@ def build(experiment: Experiment, *, run: str, log_dir: Path, origin_ns: int) ->
         target=lambda: _target(experiment, links, stack),
         log_dir=log_dir,
         drain_ns=experiment.traffic.timeout_ns + NS_PER_S,
+        workers=experiment.traffic.processes,
     )
     return world, links.kind
 

@@ -30,6 +30,7 @@ DEFECTS: Mapping[str, str] = {
     "run broke": "a part of the harness broke in the window, so what was seen may be its doing",
     "worker lost": "a traffic worker died or went silent, so its load is missing",
     "generator limited": "the load generator, not the target, was at its limit",
+    "scenario raised": "the scenario's own code failed, so what it meant to check was not checked",
     "requests lost": "requests never answered before the run ended; their latency is unknown and long",
     "not accounted": "started is not finished + lost: requests disappeared",
     "fault not felt": "a fault of this window was not shown to have its effect",

@@ -23,6 +23,9 @@ WORKER_NOTICE_NS = 5 * NS_PER_S
 # A part of ours that hangs is noticed up to this long after it began to.
 BREAK_NOTICE_NS = 15 * NS_PER_S
 
+# Of the iterations begun, this share may end by an exception of the scenario's own code before its checks are in doubt.
+RAISED_SHARE = 0.005
+
 Guard = Callable[[Window, Evidence], str]
 
 
@@ -67,6 +70,12 @@ def _generator_limited(window: Window, evidence: Evidence) -> str:
     if window.generator.workers and not window.fault and window.generator.users < window.users:
         return f"{generator.users} of {window.users} users were there"
     return ""
+
+
+def _scenario_raised(window: Window, evidence: Evidence) -> str:
+    rows = [row for row in evidence.generator if window.first <= row.second < window.last]
+    raised, begun = sum(row.raised for row in rows), sum(row.begun for row in rows)
+    return f"{raised} of {begun} task iterations" if raised > RAISED_SHARE * begun else ""
 
 
 def _requests_lost(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one shape for all guards
@@ -121,6 +130,7 @@ GUARDS: dict[str, tuple[Guard, bool]] = {
     "run broke": (_run_broke, False),
     "worker lost": (_worker_lost, False),
     "generator limited": (_generator_limited, False),
+    "scenario raised": (_scenario_raised, True),
     "requests lost": (_requests_lost, True),
     "not accounted": (_not_accounted, True),
     "fault not felt": (_fault_not_felt, True),

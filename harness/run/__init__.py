@@ -60,6 +60,7 @@ class World:
     target: Callable[[], str]
     log_dir: Path
     drain_ns: int
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,8 @@ def obey(plan: Plan, world: World, loop: Loop, faults: Faults) -> None:
         while loop.clock.now() < due_ns and not loop.stopped:
             loop.turn(min(due_ns, loop.clock.now() + NS_PER_S // 4))
             loop.check_guard()
+            if len(loop.lost_workers) >= world.workers:
+                loop.abort("error", "every traffic worker is lost: nothing sends load any more")
         if loop.stopped:
             return
         _act(step, zero_ns, world, loop, faults)

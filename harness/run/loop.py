@@ -111,6 +111,7 @@ class Loop:
         self.stopped: tuple[str, str] | None = None
         self.hurry = False
         self.traffic_ended = False
+        self.lost_workers: set[int] = set()
         self.journal_error: OSError | None = None
         self._calls = calls
         self._journal = journal
@@ -194,6 +195,8 @@ class Loop:
             self.abort("signal", message.why)
         else:
             self.traffic_ended |= isinstance(message, TrafficEnded)
+            if isinstance(message, WorkerLost):
+                self.lost_workers.add(message.worker)
             self._note(message)
 
     def _note(self, event: Event) -> None:

@@ -56,6 +56,7 @@ class Crowd:
         self._grown = False
         self._told: set[str] = set()
         self.troubles: list[Trouble] = []
+        self.raised = 0
         environment: Any = runner.environment
         environment.events.user_error.add_listener(self._on_user_error)
 
@@ -182,6 +183,7 @@ class Crowd:
             gc.freeze()
 
     def _on_user_error(self, user_instance: object, exception: BaseException, tb: Any) -> None:  # noqa: ARG002
+        self.raised += 1
         frames = traceback.extract_tb(tb)
         place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         kind = type(exception).__name__

@@ -70,6 +70,7 @@ class RowMaker:
             return
         cpu, lag = self._gauges.cpu(), self._lateness.take()
         rss_bytes, open_files = self._gauges.rss_bytes(), self._gauges.open_files()
+        raised, self._crowd.raised = self._crowd.raised, 0
         for second in range(self._closed_second + 1, last + 1):
             due, begun = self._ledger.close(second)
             users, in_flight = self._crowd_in.pop(second, (self._crowd.size, self._recorder.in_flight))
@@ -85,5 +86,7 @@ class RowMaker:
                 lag=lag,
                 rss_bytes=rss_bytes,
                 open_files=open_files,
+                raised=raised,
             )
+            raised = 0
         self._closed_second = last

@@ -21,6 +21,7 @@ from harness.journal import (
     StageEntered,
     Traffic,
     Trouble,
+    WorkerLost,
 )
 from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
 from harness.run import Ending, run
@@ -365,3 +366,15 @@ def test_secrets_in_foreign_words_never_reach_the_disk() -> None:
     )
     assert len(scene.journal.events) == 2
     assert "hunter2" not in repr(scene.journal.events)
+
+
+def test_a_run_whose_only_worker_is_lost_ends_at_once() -> None:
+    """Nothing sends load any more: no reason to go on hurting the target."""
+    scene = Scene()
+    scene.world.clock.at(8 * NS_PER_S, WorkerLost(at_ns=8 * NS_PER_S, worker=0, why="exited with -9"))
+    ending = scene.run(timeline(fault("freeze", 2, 15)))
+    aborted = next(event for event in scene.journal.events if isinstance(event, Aborted))
+    assert aborted.by == "error"
+    assert aborted.at_ns < 9 * NS_PER_S
+    assert not ending.completed
+    assert scene.clean()

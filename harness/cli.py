@@ -148,11 +148,12 @@ def _rate_per_user_s(experiment: Experiment) -> float | None:
 def judge(run: str, output: Path, as_json: bool) -> ExitCode:
     """Judge a finished RUN again, from its journal.
 
-    Nothing else is needed; its verdict.json is written anew, the same byte for byte.
+    Nothing else is needed. evidence.json, verdict.json and junit.xml are written anew, the same byte for byte; the
+    pictures and pages stay (harness report draws them).
     """
     from harness.conduct import rejudge
 
-    return rejudge(run, output=output, as_json=as_json, plots=False)
+    return rejudge(run, output=output, as_json=as_json, reports=False)
 
 
 @cli.command()
@@ -162,7 +163,7 @@ def report(run: str, output: Path) -> ExitCode:
     """Write all reports of RUN again, from its journal."""
     from harness.conduct import rejudge
 
-    return rejudge(run, output=output, as_json=False, plots=True)
+    return rejudge(run, output=output, as_json=False, reports=True)
 
 
 @cli.command("list")

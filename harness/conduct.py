@@ -181,7 +181,7 @@ def _conclude(
 def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[], bool] = lambda: False) -> ExitCode:
     """Judge a run from its journal, write its reports, print the summary or verdict.json.
 
-    In a `hurry` nothing is written but what machines need: evidence and verdict.
+    In a `hurry` nothing is written but what machines need: evidence, verdict and JUnit; plots and reports stay as they are.
     """
     from harness.evidence.measure import measure
     from harness.judges import judge
@@ -190,13 +190,13 @@ def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[],
 
     evidence = measure(read(folder.journal))
     verdict = judge(evidence)
-    verdict_is_out = False
+    machines_served = False
     for name, content in render(verdict, evidence, plots=plots):
         folder.write(name, content)
         if as_json and name == "verdict.json":
             _say(content.decode(), newline=False)
-        verdict_is_out |= name == "verdict.json"
-        if verdict_is_out and hurry():
+        machines_served |= name == "junit.xml"
+        if machines_served and hurry():
             break
     if not as_json:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -205,9 +205,9 @@ def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[],
     return verdict.exit_code
 
 
-def rejudge(run_name: str, *, output: Path, as_json: bool, plots: bool) -> ExitCode:
-    """Judge a finished run again, from its journal alone."""
-    return judged(find(run_name, output), as_json=as_json, plots=plots)
+def rejudge(run_name: str, *, output: Path, as_json: bool, reports: bool) -> ExitCode:
+    """Judge a finished run again, from its journal alone; with `reports`, draw and write those anew too."""
+    return judged(find(run_name, output), as_json=as_json, plots=reports, hurry=lambda: not reports)
 
 
 class _Signals:

@@ -106,6 +106,14 @@ def test_judge_rebuilds_the_verdict_byte_for_byte_from_the_journal_alone(finishe
     assert first.returncode == second.returncode == json.loads(verdict)["exit_code"] == ExitCode.FAIL
 
 
+def test_judge_leaves_pictures_and_pages_as_they_are(finished: RunFolder) -> None:
+    """Judging an old run again must not cost it its report."""
+    page = finished.path / "report.html"
+    page.write_text("drawn earlier", encoding="utf-8")
+    harness("judge", str(finished.path))
+    assert page.read_text(encoding="utf-8") == "drawn earlier"
+
+
 def test_report_writes_every_artefact(finished: RunFolder) -> None:
     """Plots, page, Markdown, JUnit, JSON."""
     harness("report", str(finished.path))

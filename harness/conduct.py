@@ -181,7 +181,7 @@ def _conclude(
 def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[], bool] = lambda: False) -> ExitCode:
     """Judge a run from its journal, write its reports, print the summary or verdict.json.
 
-    In a `hurry` nothing is written but what machines need: evidence, verdict and JUnit; plots and reports stay as they are.
+    In a `hurry` only what machines need is written: evidence, verdict and JUnit; plots and pages stay as they are.
     """
     from harness.evidence.measure import measure
     from harness.judges import judge

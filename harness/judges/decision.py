@@ -178,54 +178,47 @@ def _errors(limit: Limit, seen: Sight) -> Decision:
     finished = seen.finished
     failed = seen.kept(seen.cells.by_second(seen.cells.failed.sum(axis=1), seen.window.seconds, seen.endpoint))
     estimate = intervals.errors(failed, finished, seen.strata)
-    if estimate is None:
-        return Decision(outcome=Outcome.INCONCLUSIVE, because=_too_short(len(finished)))
-    decision = Decision(
-        outcome=_between(limit, estimate.low, estimate.high),
-        observed=estimate.mean,
-        interval=(estimate.low, estimate.high),
-        because=f"{int(failed.sum()):,} of {estimate.n:,} requests failed",
-        chance=intervals.chance_above(estimate, limit.bound),
-    )
-    return _reasoned(decision, limit, estimate, limit.bound, len(seen.finished))
+    return _by_interval(limit, seen, estimate, f"{int(failed.sum()):,} of {int(finished.sum()):,} requests failed")
 
 
 def _rate(limit: Limit, seen: Sight) -> Decision:
     finished = seen.finished
     estimate = intervals.ratio(finished, np.ones(len(finished)), strata=seen.strata)
-    if estimate is None:
-        return Decision(outcome=Outcome.INCONCLUSIVE, because=_too_short(len(finished)))
-    decision = Decision(
-        outcome=_between(limit, estimate.low, estimate.high),
-        observed=estimate.mean,
-        interval=(estimate.low, estimate.high),
-        because=f"{estimate.mean:,.1f} requests finished per second",
+    # An endpoint's rate is no part of a limit on all: it can never be "proven to break" it.
+    return replace(
+        _by_interval(limit, seen, estimate, f"{finished.mean():,.1f} requests finished per second"), chance=1.0
     )
-    return _reasoned(decision, limit, estimate, limit.bound, len(seen.finished))
 
 
 def _mean(limit: Limit, seen: Sight) -> Decision:
     total = seen.kept(seen.cells.latency_sum_us(seen.window.seconds, seen.endpoint))
     estimate = intervals.ratio(total, seen.finished, strata=seen.strata)
+    return _by_interval(limit, seen, estimate, f"the mean of {int(seen.finished.sum()):,} answers")
+
+
+def _by_interval(limit: Limit, seen: Sight, estimate: Estimate | None, because: str) -> Decision:
     if estimate is None:
-        return Decision(outcome=Outcome.INCONCLUSIVE, because=_too_short(len(total)))
+        return Decision(outcome=Outcome.INCONCLUSIVE, because=f"{because}; {_too_short(len(seen.finished))}")
     decision = Decision(
         outcome=_between(limit, estimate.low, estimate.high),
         observed=estimate.mean,
         interval=(estimate.low, estimate.high),
-        because=f"the mean of {estimate.n:,} answers",
+        because=because,
+        chance=intervals.chance_above(estimate, limit.bound),
     )
     return _reasoned(decision, limit, estimate, limit.bound, len(seen.finished))
 
 
 def _max(limit: Limit, seen: Sight) -> Decision:
-    filled = np.flatnonzero(kept_counts(seen))
+    """One answer beyond the limit is proof; that none was, only after as long as any interval takes."""
     worst = percentile(kept_counts(seen), 1.0) or 0.0
-    return Decision(
-        outcome=Outcome.PASS if _holds(limit, worst) else Outcome.FAIL,
-        observed=worst,
-        because=f"the slowest of {int(seen.finished.sum()):,} answers" if len(filled) else "no answer",
-    )
+    because = f"the slowest of {int(seen.finished.sum()):,} answers"
+    if not _holds(limit, worst):
+        return Decision(outcome=Outcome.FAIL, observed=worst, because=because, chance=0.0)
+    if len(seen.finished) < MIN_SECONDS:
+        because += f"; {_too_short(len(seen.finished))}"
+        return Decision(outcome=Outcome.INCONCLUSIVE, observed=worst, because=because)
+    return Decision(outcome=Outcome.PASS, observed=worst, because=because)
 
 
 TRAFFIC_METRICS: dict[str, Callable[[Limit, Sight], Decision]] = {

@@ -205,7 +205,7 @@ class Trouble(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aborted(Event):
-    """The run stops early: a guard, a signal, or a broken part. `by` is guard, signal or error."""
+    """The run stops early. `by` is guard, signal, error (a part broke) or generator (all its workers are lost)."""
 
     by: str
     why: str

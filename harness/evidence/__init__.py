@@ -190,7 +190,7 @@ class Evidence:
     drained: bool
     completed: bool
     aborted: tuple[str, str] | None
-    """(by, why): by is guard, signal or error."""
+    """(by, why): by is guard, signal, error or generator."""
     aborted_ns: int = 0
     dirty: tuple[str, ...]
     checked: str

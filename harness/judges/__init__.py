@@ -56,7 +56,12 @@ def _run_findings(evidence: Evidence) -> tuple[Finding, ...]:
     if evidence.aborted is not None:
         by, why = evidence.aborted
         outcome = Outcome.FAIL if by == "guard" else Outcome.INCONCLUSIVE
-        words = {"guard": "an abort limit was broken", "signal": "stopped by a signal", "error": "a part broke"}
+        words = {
+            "guard": "an abort limit was broken",
+            "signal": "stopped by a signal",
+            "error": "a part broke",
+            "generator": "the load ended",
+        }
         because = f"{words.get(by, by)}: {why}"
     elif not evidence.completed:
         outcome, because = Outcome.INCONCLUSIVE, "the journal ends before the run did: it was killed"

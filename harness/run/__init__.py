@@ -137,7 +137,7 @@ def obey(plan: Plan, world: World, loop: Loop, faults: Faults) -> None:
             loop.turn(min(due_ns, loop.clock.now() + NS_PER_S // 4))
             loop.check_guard()
             if len(loop.lost_workers) >= world.workers:
-                loop.abort("error", "every traffic worker is lost: nothing sends load any more")
+                loop.abort("generator", "every traffic worker is lost: nothing sends load any more")
         if loop.stopped:
             return
         _act(step, zero_ns, world, loop, faults)

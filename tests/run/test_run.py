@@ -374,7 +374,8 @@ def test_a_run_whose_only_worker_is_lost_ends_at_once() -> None:
     scene.world.clock.at(8 * NS_PER_S, WorkerLost(at_ns=8 * NS_PER_S, worker=0, why="exited with -9"))
     ending = scene.run(timeline(fault("freeze", 2, 15)))
     aborted = next(event for event in scene.journal.events if isinstance(event, Aborted))
-    assert aborted.by == "error"
+    assert aborted.by == "generator"
+    assert ending.error is None
     assert aborted.at_ns < 9 * NS_PER_S
     assert not ending.completed
     assert scene.clean()

@@ -364,7 +364,7 @@ def test_users_follow_the_line_down_and_up_again(tmp_path: Path) -> None:
         for users_from, users_to, ramp_ns in ((0, 60, S), (60, 20, S), (20, 40, 0)):
             at_ns = clock.now()
             driver.set_load(Load(at_ns=at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns))
-            collect(clock, inbox, events, at_ns + ramp_ns + 3 * S // 2)
+            collect(clock, inbox, events, at_ns + ramp_ns + 3 * S)
             held.append((at_ns + ramp_ns + S // 4) // S)
         driver.stop(2 * S)
         collect(clock, inbox, events, 0)

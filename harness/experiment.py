@@ -29,10 +29,25 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """Which containers a fault draws its victims from, and how many.
+
+    `by` service: of a compose service; label: that carry `key=value` or `key`; name: whose name fits a shell pattern.
+    `mode` one, all, count (`amount` of them) or share (`amount` as a fraction, at least one).
+    """
+
+    by: Literal["service", "label", "name"]
+    pattern: str
+    mode: Literal["one", "all", "count", "share"]
+    amount: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault on one thing. `params` are in the driver's own units (see catalogue.py).
 
-    In force from `after_ns` past the start of `stage`'s hold, for `hold_ns`.
+    In force from `after_ns` past the start of `stage`'s hold, for `hold_ns`. `group` is the name that was written when
+    this is one of its repetitions; `on` is the selector in words when there is one.
     """
 
     name: str
@@ -43,6 +58,27 @@ class Fault:
     stage: str
     after_ns: int
     hold_ns: int
+    group: str = ""
+    select: Selector | None = None
+    irreversible: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What faults may touch: shell patterns of names, container labels, addresses (CIDR or host patterns)."""
+
+    names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastRadius:
+    """How much may be broken: faults at one time, share of a service's replicas, fault time in all. None: no limit."""
+
+    faults_at_once: int | None = None
+    share_of_service: float | None = None
+    total_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +199,9 @@ class Experiment:
     questions: tuple[Question, ...]
     seed: int
     base_dir: str
+    steady_state: tuple[Limit, ...] = ()
+    targets: tuple[Targets, ...] = ()
+    blast_radius: BlastRadius = BlastRadius()
     document: Mapping[str, object] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage:

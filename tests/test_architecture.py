@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "harness"
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "clock", "histogram", "version", "secrets"),
     ("experiment",),
-    ("loader.", "plan", "journal"),
+    ("loader.", "plan", "journal", "ledger", "state"),
     ("timeline", "evidence."),
     ("verdict",),
     ("clients.", "proxy."),

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 FILES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PAGES = {file.relative_to(ROOT).as_posix(): file for file in FILES}
 TEXTS = {name: page.read_text(encoding="utf-8") for name, page in PAGES.items()}
-BEGIN, END = "<!-- generated from harness/loader/catalogue.py by: python -m tests.test_docs -->", "<!-- end of"
+BEGIN, END = "<!-- generated from harness/loader/catalogue by: python -m tests.test_docs -->", "<!-- end of"
 WRITTEN_BY_INIT = {"scenarios/first.py", "scenarios/NAME.py", "experiments/first.yaml", "experiments/NAME.yaml"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

@@ -1,17 +1,19 @@
 """The fault seam: a driver puts faults of its kind in force and takes them back.
 
     check    before anything is touched: can this fault be done here at all?
-    before   read the state that healing must restore        -> written to the journal, synced, before inject
+    before   read the state that healing must restore        -> written to the ledger, synced, before inject
     inject   put it in force; returns when it is confirmed
     heal     restore `before`; returns when it is confirmed over; healing twice, or without inject, is fine
 
-Drivers keep no state between calls: everything they need is in the fault and in `before`, so a later process can
-heal from the journal alone. Each call is made in a worker thread under a time limit.
+Drivers keep no state between calls: everything that `heal` needs is in the fault and in `before` (identity, address
+of the server it was done through), so that another process, the reaper or `harness heal`, can heal from the ledger
+alone. Of the fault it may use name, driver, kind, on and params; the rest is not in the ledger. Each call is made in a
+worker thread under a time limit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -55,13 +57,26 @@ class Feels(Protocol):
 
 @runtime_checkable
 class Sweeps(Protocol):
-    """A driver that can find and remove what earlier runs of ours left behind."""
+    """A driver that can ask the target itself what is left of faults, not our own books."""
 
-    def residue(self) -> tuple[str, ...]:
-        """What is still there with our mark, one line each, asked of the target itself."""
+    def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
+        """What is still there, one line each: with our mark, or unlike what `before` of `known` (all healed) saw."""
 
-    def heal_all(self) -> tuple[str, ...]:
-        """Remove it; the lines that were removed."""
+
+@runtime_checkable
+class Tells(Protocol):
+    """A driver that knows the command by which a person takes its fault back."""
+
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """A line for a shell, complete: it goes into the undo record and into errors."""
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A driver whose injection may take effect some time after whoever asked for it has died."""
+
+    def settle_ns(self, fault: Fault, before: Before) -> int:
+        """How long after the caller's death a call under way may still change the target; then heal once more."""
 
 
 class NoFaults:

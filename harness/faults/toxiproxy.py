@@ -7,12 +7,12 @@ proxy; what `before` saw is all we know of that, so only `heal` enables again, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, cast
 
 from harness.clients import tcp
 from harness.clients.toxiproxy_model import LinkBytes, Proxy, Toxic
-from harness.errors import BadInput, EnvironmentBroke
+from harness.errors import BadInput
 from harness.experiment import Fault
 from harness.faults import Before, Felt
 
@@ -136,24 +136,17 @@ class ToxiproxyFaults:
         touched, how = self._touched(proxy, cast(int | None, before.get("bytes")))
         return Felt(felt=touched, proof=f"{fault.kind} read back from the proxy {proxy.name}; {how}")
 
-    def residue(self) -> tuple[str, ...]:
-        """Toxics with our mark, of any run."""
+    def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
+        """Toxics with our mark, of any run, and proxies that `before` saw enabled and are not."""
         if self._ended():
             return ()
-        return tuple(f"toxic {toxic} on proxy {proxy}" for proxy, toxic in self._marked())
-
-    def heal_all(self) -> tuple[str, ...]:
-        """Remove every toxic with our mark. Tries all, then says which failed."""
-        removed, errors = [], []
-        for proxy, toxic in self._marked():
-            try:
-                self._server.remove_toxic(proxy, toxic)
-                removed.append(f"toxic {toxic} on proxy {proxy}")
-            except EnvironmentBroke as error:
-                errors.append(str(error))
-        if errors:
-            raise EnvironmentBroke("; ".join(errors), hint="remove them by hand: toxiproxy-cli toxic remove")
-        return tuple(removed)
+        left = [f"toxic {toxic} on proxy {proxy}" for proxy, toxic in self._marked()]
+        proxies = self._server.proxies()
+        for fault, before in known:
+            proxy = proxies.get(_name(before))
+            if fault.kind == DOWN and before["enabled"] and proxy is not None and not proxy.enabled:
+                left.append(f"proxy {proxy.name} is disabled")
+        return tuple(left)
 
     def _marked(self) -> list[tuple[str, str]]:
         proxies = self._server.proxies().values()

@@ -1,6 +1,6 @@
 """A run, from the first look to the last heal. The only stage that touches the world.
 
-    heal first -> stack up -> links open -> traffic ready -> obey the plan -> heal, drain, take down -> RunEnded
+    reaper -> stack up -> links open -> traffic ready -> obey the plan -> heal, drain, take down -> RunEnded
 
 Whatever ends a run (its plan, a guard, a signal, an error), winding down is the same and in the same order: faults
 healed and confirmed, load down, requests in flight drained, the target asked whether it is clean, logs kept, stack
@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import EnvironmentBroke
-from harness.faults import FaultDriver, Sweeps
+from harness.experiment import Fault
+from harness.faults import Before, FaultDriver, Sweeps
 from harness.journal import LoadSet, RunEnded, RunStarted, StageEntered
 from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
 from harness.run.faultlife import Faults
 from harness.run.loop import Call, Done, Loop, Watched
+from harness.run.watch import Books, Lease, LedgerBook
 from harness.stacks import CollectsLogs, StackDriver
 from harness.traffic import Load, TrafficDriver
 from harness.units import NS_PER_S
@@ -58,6 +60,8 @@ class World:
     faults: Mapping[str, FaultDriver]
     probes: Callable[[], tuple[Watched, ...]]
     target: Callable[[], str]
+    ledger: LedgerBook
+    lease: Lease
     log_dir: Path
     drain_ns: int
     workers: int = 1
@@ -74,27 +78,27 @@ class Ending:
 
 def run(plan: Plan, header: RunStarted, world: World, loop: Loop) -> Ending:
     """Obey `plan`. Raises nothing that the world does: errors are in the Ending, after everything was healed."""
-    faults = Faults(world.faults, loop)
+    books = Books(world.ledger, world.lease, loop)
+    faults = Faults(world.faults, loop, books)
     error: Exception | None = None
     loaded = False
     try:
         loop.write(header, sync=True)
-        prepare(plan, world, loop)
+        books.open()
+        prepare(plan, world, loop, books)
         loaded = True
         watch_links(world.links, loop)
         obey(plan, world, loop, faults)
     except Exception as raised:  # noqa: BLE001 - kept and given back: healing comes first, whatever happened
         error = raised
         loop.abort("error", str(raised))
-    return wind_down(world, loop, faults, error, loaded=loaded)
+    return wind_down(world, loop, faults, books, error, loaded=loaded)
 
 
-def prepare(plan: Plan, world: World, loop: Loop) -> None:
+def prepare(plan: Plan, world: World, loop: Loop, books: Books) -> None:
     """Everything that can fail before load or a fault touches the target."""
-    for name, driver in world.faults.items():
-        if isinstance(driver, Sweeps):
-            for line in _lines(loop.perform(f"healing what {name} faults left", driver.heal_all, SWEEP_LIMIT_NS)):
-                loop.trouble("earlier run", f"was left behind and is healed now: {line}")
+    books.intend(world.links)
+    books.intend(world.stack)
     loop.perform("starting the stack", lambda: world.stack.up(world.links.open), UP_LIMIT_NS, stoppable=True)
     for step in plan.steps:
         if isinstance(step.action, Inject):
@@ -170,7 +174,9 @@ def _act(step: Step, zero_ns: int, world: World, loop: Loop, faults: Faults) -> 
             loop.turn(now)
 
 
-def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None, *, loaded: bool) -> Ending:
+def wind_down(
+    world: World, loop: Loop, faults: Faults, books: Books, error: Exception | None, *, loaded: bool
+) -> Ending:
     """Heal, drain, look, take down. Each part is tried whatever the parts before it did; every error is kept."""
     faults.heal_rest()
     drain_ns = world.drain_ns if loaded and not loop.hurry else 0
@@ -179,12 +185,14 @@ def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None,
     while loaded and not loop.traffic_ended and loop.clock.now() < until_ns:
         loop.turn(until_ns)
     loop.watch(())
-    asked, residue = _residue(world, loop)
+    asked, residue = _residue(world, loop, faults)
     if isinstance(world.stack, CollectsLogs):
         stack = world.stack
         _try(loop, "keeping the logs", lambda: stack.collect_logs(world.log_dir), SWEEP_LIMIT_NS)
-    _try(loop, "closing the links", world.links.close, SWEEP_LIMIT_NS)
-    _try(loop, "taking down the stack", world.stack.down, DOWN_LIMIT_NS)
+    if _try(loop, "closing the links", world.links.close, SWEEP_LIMIT_NS):
+        books.over(world.links)
+    if _try(loop, "taking down the stack", world.stack.down, DOWN_LIMIT_NS):
+        books.over(world.stack)
     dirty = (*faults.dirty, *residue)
     checked = "" if dirty or asked is None else f"target left clean: checked at {loop.clock.now() / NS_PER_S:.1f} s"
     if checked and asked:
@@ -193,17 +201,19 @@ def wind_down(world: World, loop: Loop, faults: Faults, error: Exception | None,
         error = EnvironmentBroke(loop.stopped[1])
     completed = loop.stopped is None and error is None
     loop.write(RunEnded(at_ns=loop.clock.now(), completed=completed, dirty=dirty, checked=checked), sync=True)
+    books.close()
     return Ending(completed=completed, dirty=dirty, error=loop.journal_error or error)
 
 
-def _residue(world: World, loop: Loop) -> tuple[list[str] | None, list[str]]:
+def _residue(world: World, loop: Loop, faults: Faults) -> tuple[list[str] | None, list[str]]:
     """Which drivers were asked what is left, and what they said; None when one could not tell."""
     asked: list[str] | None = []
     left: list[str] = []
     for name, driver in world.faults.items():
         if isinstance(driver, Sweeps):
+            known = tuple((fault, before) for fault, before in faults.healed if fault.driver == name)
             try:
-                left += _lines(loop.perform(f"asking {name} what is left", driver.residue, SWEEP_LIMIT_NS))
+                left += _lines(loop.perform(f"asking {name} what is left", _asking(driver, known), SWEEP_LIMIT_NS))
                 if asked is not None:
                     asked.append(name)
             except Exception as error:  # noqa: BLE001 - a target that cannot be asked is not known to be clean
@@ -212,11 +222,17 @@ def _residue(world: World, loop: Loop) -> tuple[list[str] | None, list[str]]:
     return asked, left
 
 
-def _try(loop: Loop, what: str, call: Call, limit_ns: int) -> None:
+def _asking(driver: Sweeps, known: tuple[tuple[Fault, Before], ...]) -> Call:
+    return lambda: driver.residue(known)
+
+
+def _try(loop: Loop, what: str, call: Call, limit_ns: int) -> bool:
     try:
         loop.perform(what, call, limit_ns)
     except Exception as error:  # noqa: BLE001 - winding down goes on past any failure, and says it
         loop.trouble(what, str(error))
+        return False
+    return True
 
 
 def _lines(result: object) -> tuple[str, ...]:

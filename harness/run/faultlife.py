@@ -4,8 +4,8 @@
                    |            |           |         |
                    +------------+-----------+---------+--> (any failure) healed all the same, or named as dirty
 
-`before` is read and journaled (synced) before anything is touched. A heal that comes due while the injection is still
-under way waits for it, then heals. Healing is tried three times.
+`before` is read and written to the ledger and the journal (both synced) before anything is touched. A heal that comes
+due while the injection is still under way waits for it, then heals. Healing is tried three times.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
-from harness.faults import Before, FaultDriver, Feels, Felt
+from harness.faults import Before, FaultDriver, Feels, Felt, Tells
 from harness.journal import FaultFailed, FaultFelt, FaultHealed, FaultInjected, FaultIntended, Json
+from harness.ledger import Failed, Healed, Injected, Intended, Undo
 from harness.run.loop import Done, Loop
+from harness.run.watch import Books
 from harness.units import NS_PER_S
 
 INJECT_LIMIT_NS = 15 * NS_PER_S
@@ -41,15 +43,17 @@ class _Life:
 class Faults:
     """Starts and ends faults without blocking; `heal_rest` blocks until nothing more can be done."""
 
-    def __init__(self, drivers: Mapping[str, FaultDriver], loop: Loop) -> None:
+    def __init__(self, drivers: Mapping[str, FaultDriver], loop: Loop, books: Books) -> None:
         self._drivers = drivers
         self._loop = loop
+        self._books = books
         self._lives: dict[str, _Life] = {}
         self.dirty: list[str] = []
+        self.healed: list[tuple[Fault, Before]] = []
 
     def begin(self, fault: Fault) -> None:
         """Read what must be restored, write it down, inject."""
-        if self._loop.journal_error is not None:
+        if not self._may_begin():
             return
         life = self._lives[fault.name] = _Life(fault=fault, busy=True)
         driver = self._drivers[fault.driver]
@@ -61,12 +65,15 @@ class Faults:
                 del self._lives[fault.name]
                 return
             life.before = done.result if isinstance(done.result, Mapping) else {}
-            self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
-            if life.end_wanted or self._loop.journal_error is not None:
+            if life.end_wanted:
                 self._failed(fault, "inject", EnvironmentBroke("its time was over before it could begin"))
-                del self._lives[fault.name]
-                return
-            inject()
+            elif self._books.note(Intended(undo=_undo(fault, life.before, driver))):
+                self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
+                if self._may_begin():
+                    inject()
+                    return
+                self._books.note(Healed(name=fault.name, by="run"))
+            del self._lives[fault.name]
 
         def inject() -> None:
             asked_ns = self._loop.clock.now()
@@ -79,6 +86,7 @@ class Faults:
                 else:
                     now = self._loop.clock.now()
                     self._loop.write(FaultInjected(at_ns=now, fault=fault.name, asked_ns=asked_ns))
+                    self._books.note(Injected(name=fault.name))
                 if life.end_wanted:
                     self.end(fault)
 
@@ -89,6 +97,10 @@ class Faults:
         self._loop.ask(
             f"looking at {fault.on} before {fault.name}", lambda: driver.before(fault), INJECT_LIMIT_NS, intend
         )
+
+    def _may_begin(self) -> bool:
+        """Nothing new is touched once the run is stopping, its journal is full, or nobody watches over it."""
+        return self._loop.journal_error is None and self._loop.stopped is None and self._books.watched()
 
     def end(self, fault: Fault) -> None:
         """Show that the fault was felt, then heal it; waits for an injection still under way."""
@@ -130,12 +142,17 @@ class Faults:
             now = self._loop.clock.now()
             if done.error is None:
                 self._loop.write(FaultHealed(at_ns=now, fault=fault.name, asked_ns=asked_ns), sync=True)
+                self._books.note(Healed(name=fault.name, by="run"))
+                self.healed.append((fault, life.before))
                 del self._lives[fault.name]
             elif tried < HEAL_TRIES:
                 self._loop.later(now + TRY_AGAIN_NS, lambda: self._heal(life, tried + 1))
             else:
                 self._failed(fault, "heal", done.error)
-                self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}")
+                self._books.note(Failed(name=fault.name, by="run", message=str(done.error)))
+                by_hand = _undo(fault, life.before, driver).by_hand
+                typed = f"; type: {by_hand}" if by_hand else ""
+                self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}{typed}")
                 del self._lives[fault.name]
 
         self._loop.ask(f"healing {fault.name}", lambda: driver.heal(fault, life.before), HEAL_LIMIT_NS, healed)
@@ -149,6 +166,19 @@ class Faults:
 
     def _failed(self, fault: Fault, step: str, error: Exception) -> None:
         self._loop.write(FaultFailed(at_ns=self._loop.clock.now(), fault=fault.name, step=step, message=str(error)))
+
+
+def _undo(fault: Fault, before: Before, driver: FaultDriver) -> Undo:
+    params: dict[str, Json] = dict(fault.params)
+    return Undo(
+        name=fault.name,
+        driver=fault.driver,
+        kind=fault.kind,
+        on=fault.on,
+        params=params,
+        before=dict(before),
+        by_hand=driver.by_hand(fault, before) if isinstance(driver, Tells) else "",
+    )
 
 
 def _intended(fault: Fault, before: Before, at_ns: int) -> FaultIntended:

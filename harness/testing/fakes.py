@@ -7,7 +7,7 @@ a literal table. `FakeClock` jumps to the next scripted message or to the deadli
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
@@ -17,6 +17,7 @@ from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.journal import Event, TrafficEnded
+from harness.ledger import Record as LedgerRecord
 from harness.run.loop import Call, Done, Message
 from harness.stacks import Announce
 from harness.traffic import Load
@@ -198,15 +199,56 @@ class FakeFaults:
         self._world.ask(f"heal {before['was']}")
         self._world.in_force.discard(fault.name)
 
-    def residue(self) -> tuple[str, ...]:
+    def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:  # noqa: ARG002 - the contract's shape
         """What is still in force."""
         return tuple(sorted(self._world.in_force))
 
-    def heal_all(self) -> tuple[str, ...]:
-        """Take back everything."""
-        left = self.residue()
-        self._world.in_force.clear()
-        return left
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """A command that nobody has."""
+        return f"unfreeze {fault.on} {before.get('was', '')}"
+
+
+class FakeLease:
+    """A reaper that is only asked; from `gone_at_ns` on it is gone."""
+
+    def __init__(self, world: World, gone_at_ns: int | None = None) -> None:
+        self._world = world
+        self.gone_at_ns = gone_at_ns
+        self.held = False
+
+    def start(self) -> None:
+        """Be there, unless the test wants it to fail."""
+        if "reap" in self._world.failing:
+            raise EnvironmentBroke("reap failed, as the test wants")
+        self.held = True
+
+    def renew(self) -> None:
+        """Answer, unless the test says that it is gone."""
+        if self.gone_at_ns is not None and self._world.clock.now() >= self.gone_at_ns:
+            raise EnvironmentBroke("the reaper is gone, as the test wants")
+
+    def release(self) -> None:
+        """Be gone."""
+        self.held = False
+
+
+class FakeLedger:
+    """A ledger in memory; from the record numbered `full_at` on, the disk is full."""
+
+    def __init__(self, full_at: int | None = None) -> None:
+        self.records: list[LedgerRecord] = []
+        self.closed = False
+        self._full_at = full_at
+
+    def append(self, record: LedgerRecord) -> None:
+        """Keep the record, or raise as a full disk does."""
+        if self._full_at is not None and len(self.records) >= self._full_at:
+            raise OSError(28, "No space left on device")
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Be closed."""
+        self.closed = True
 
 
 class FakeJournal:

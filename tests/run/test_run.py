@@ -23,11 +23,22 @@ from harness.journal import (
     Trouble,
     WorkerLost,
 )
+from harness.ledger import Healed, Injected, Intended, Undo
 from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
 from harness.run import Ending, run
 from harness.run.guard import Guard
 from harness.run.loop import Done, Loop, Message, Stop, Watched
-from harness.testing import FakeCalls, FakeFaults, FakeJournal, FakeLinks, FakeStack, FakeTraffic, World
+from harness.testing import (
+    FakeCalls,
+    FakeFaults,
+    FakeJournal,
+    FakeLease,
+    FakeLedger,
+    FakeLinks,
+    FakeStack,
+    FakeTraffic,
+    World,
+)
 from harness.units import NS_PER_MS, NS_PER_S
 
 HEADER = RunStarted(
@@ -72,6 +83,8 @@ class Scene:
         self.calls = FakeCalls(self.world.clock)
         self.stack = FakeStack(self.world)
         self.links = FakeLinks(self.world)
+        self.ledger = FakeLedger()
+        self.lease = FakeLease(self.world)
         self.watched: tuple[Watched, ...] = ()
         inbox: Inbox[Message] = Inbox()
         self.loop = Loop(self.world.clock, inbox, self.calls, self.journal, Guard(abort))
@@ -88,6 +101,8 @@ class Scene:
                 faults={"fake": FakeFaults(self.world)},
                 probes=lambda: self.watched,
                 target=lambda: "http://web",
+                ledger=self.ledger,
+                lease=self.lease,
                 log_dir=Path(),
                 drain_ns=5 * NS_PER_S,
             ),
@@ -210,7 +225,7 @@ def test_a_heal_that_fails_three_times_makes_the_target_dirty() -> None:
     ending = scene.run(timeline(fault("freeze", 5, 4)))
     tries = [words for _, words in scene.world.asked if words == "heal freeze"]
     assert len(tries) == 3
-    left = "freeze: freeze on web: heal freeze failed, as the test wants"
+    left = "freeze: freeze on web: heal freeze failed, as the test wants; type: unfreeze web freeze"
     assert ending.dirty == (left, *scene.world.in_force)
 
 
@@ -311,14 +326,51 @@ def test_probes_are_read_on_their_schedule_and_a_dead_one_is_trouble_not_zero() 
     assert "Reading" in scene.kinds()
 
 
-def test_what_an_earlier_run_left_is_healed_first_and_said() -> None:
-    """Residue from before is gone before the stack is touched."""
+def test_an_undo_record_is_in_the_ledger_before_the_fault_and_closed_after_it() -> None:
+    """Intended (with the command for a person), Injected, Healed; the ledger is closed and the reaper let go."""
     scene = Scene()
-    scene.world.in_force.add("old toxic")
-    scene.run(timeline())
-    first = next(event for event in scene.journal.events if isinstance(event, Trouble))
-    assert "old toxic" in first.message
+    scene.run(timeline(fault("freeze", 5, 4)))
+    undo = Undo(
+        name="freeze",
+        driver="fake",
+        kind="freeze",
+        on="web",
+        before={"was": "freeze"},
+        by_hand="unfreeze web freeze",
+    )
+    assert scene.ledger.records == [Intended(undo=undo), Injected(name="freeze"), Healed(name="freeze", by="run")]
+    assert scene.ledger.closed
+    assert not scene.lease.held
+
+
+def test_without_a_reaper_nothing_is_injected() -> None:
+    """It cannot start: the run ends before the stack is touched."""
+    scene = Scene()
+    scene.world.failing.add("reap")
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert "reap failed" in str(ending.error)
+    assert not any(words.startswith(("up", "inject")) for _, words in scene.world.asked)
+
+
+def test_a_reaper_that_is_gone_ends_the_run_and_its_faults_within_two_seconds() -> None:
+    """It answers until 7 s; the fault of 5 to 15 s is healed by 9 s, and the next one never begins."""
+    scene = Scene()
+    scene.lease.gone_at_ns = 7 * NS_PER_S
+    ending = scene.run(timeline(fault("freeze", 5, 10), fault("second", 12, 2)))
+    healed = next(at_s for at_s, words in scene.world.asked if words == "heal freeze")
+    assert healed <= 9
     assert scene.clean()
+    assert "nobody would heal" in str(ending.error)
+    assert not any("second" in words for _, words in scene.world.asked if "check" not in words)
+
+
+def test_an_intention_that_cannot_be_written_is_not_acted_on() -> None:
+    """The disk under the ledger is full: nothing is injected, the run stops and says why."""
+    scene = Scene()
+    scene.ledger = FakeLedger(full_at=0)
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert "the ledger cannot be written" in str(ending.error)
+    assert not any(words.startswith("inject") for _, words in scene.world.asked)
 
 
 def test_stages_are_stamped_from_a_whole_second() -> None:

@@ -16,9 +16,7 @@ from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.faults.container.facts import PROTECT_LABEL, Container, Kind
 from harness.faults.container.hands import Hands
-from harness.faults.container.limits import Cpu, Memory
-from harness.faults.container.network import Disconnect
-from harness.faults.container.state import Kill, Pause, Restart, Stop
+from harness.faults.container.kinds import TABLE
 
 
 class ContainerFaults:
@@ -29,15 +27,7 @@ class ContainerFaults:
     ) -> None:
         self._hands = hands = Hands(docker or Docker(), clock)
         self._resolve = resolve
-        self._kinds: Mapping[str, Kind] = {
-            "kill": Kill(hands),
-            "stop": Stop(hands),
-            "restart": Restart(hands),
-            "pause": Pause(hands),
-            "disconnect": Disconnect(hands),
-            "cpu": Cpu(hands),
-            "memory": Memory(hands),
-        }
+        self._kinds: Mapping[str, Kind] = {name: made(hands) for name, made in TABLE.items()}
 
     def check(self, fault: Fault) -> None:
         """Refuse a container that is missing, protected, not running or paused already, and what its kind refuses."""

@@ -75,13 +75,16 @@ def journalled(param: Param) -> str:
     """The unit in which a parameter stands in the journal."""
     if param.unit == "duration":
         return {1_000_000: "ms", 1_000: "us"}[param.scale]
-    return {"size": "bytes", "rate": "KB/s", "share": "share", "number": "cores", "word": "word"}[param.unit]
+    units = {"size": "bytes", "rate": "KB/s", "share": "share", "number": "cores", "flag": "true or false"}
+    return units.get(param.unit, "word" if param.unit == "word" else "text")
 
 
 def default_of(param: Param) -> str:
     """What holds when a parameter is left out."""
     if param.required:
         return "required"
+    if param.required_unless_irreversible:
+        return "required, unless `irreversible: accepted`"
     return f"`{param.default:g}`" if isinstance(param.default, float) else f"`{param.default}`" if param.default else ""
 
 

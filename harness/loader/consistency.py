@@ -212,6 +212,7 @@ def _faults(draft: Draft, problems: Problems) -> Iterator[Placed[Fault]]:
                     stage=stage.name,
                     after_ns=keys.after,
                     hold_ns=hold_ns,
+                    irreversible=keys.irreversible,
                 ),
             )
 

@@ -118,7 +118,14 @@ def _integer(least: int, most: int, about: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "integer", "minimum": least, "maximum": most, "description": about})
 
 
+def _accepted(value: object) -> bool:
+    if value != "accepted":
+        raise ValueError(f"expected accepted, for a fault that nothing takes back, got {shown(value)}")
+    return True
+
+
 _NAME_WORDS = "a name of letters, digits, - _ . (at most 63, the first a letter or digit)"
+
 
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 Filled = Annotated[str, PlainValidator(_filled), _string(r"\S", "a text")]
@@ -149,6 +156,8 @@ Toxiproxy = Annotated[
     PlainValidator(_matching(TOXIPROXY_PATTERN, "auto, embedded, server or http://host:8474")),
     _string(TOXIPROXY_PATTERN, "auto | embedded | server | http://host:8474"),
 ]
+
+Accepted = Annotated[bool, PlainValidator(_accepted), WithJsonSchema({"const": "accepted"})]
 
 
 class Shape(BaseModel):
@@ -230,6 +239,7 @@ class FaultShape(Shape):
     during: Annotated[Name, Field(description="name of the stage")]
     after: Annotated[Duration, Field(description="from the start of the stage's hold")] = 0
     hold: Annotated[Span | None, Field(alias="for", description="default: to the end of the stage's hold")] = None
+    irreversible: Annotated[Accepted, Field(description="needed for what nothing takes back")] = False
 
 
 class ContainerProbe(Shape):

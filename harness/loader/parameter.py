@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.experiment import Scalar
-from harness.loader.problems import did_you_mean
+from harness.loader.problems import did_you_mean, shown
 from harness.units import NS_PER_MS, NS_PER_US, duration_ns, percent_share, size_bytes
 
-Unit = Literal["duration", "size", "rate", "share", "number", "word"]
+Unit = Literal["duration", "size", "rate", "share", "number", "word", "text", "command", "flag"]
 
 _LONGEST_WRITTEN = 40
+_LONGEST_TEXT = 2000
 _MOST = 2**53
 _WRITTEN_SECOND = "/s"
 
@@ -22,13 +24,16 @@ _WRITTEN_SECOND = "/s"
 class Param:
     """A parameter of a kind. `scale` is what one of the driver's units is: ns of a duration, bytes of a size or rate.
 
-    A parameter that is not required has its default as a person would write it.
+    A parameter that is not required has its default as a person would write it. `required_unless_irreversible` is for
+    one that says how to undo: it may be left out only by who writes `irreversible: accepted`. A command comes back as
+    one text that `shlex.split` takes apart again.
     """
 
     name: str
     unit: Unit
     doc: str
     required: bool = False
+    required_unless_irreversible: bool = False
     default: str | int | float = ""
     choices: tuple[str, ...] = ()
     scale: int = 1
@@ -37,10 +42,21 @@ class Param:
 
     def read(self, written: object) -> Scalar:
         """The value in the driver's units. Raises ValueError with what was expected and got."""
-        if isinstance(written, str) and len(written) > _LONGEST_WRITTEN:
+        longest = _LONGEST_TEXT if self.unit in ("text", "command") else _LONGEST_WRITTEN
+        if isinstance(written, str) and len(written) > longest:
             raise ValueError(f"expected {self.expected()}, got a text of {len(written)} characters")
+        if self.unit in _WORDS:
+            return self._words(written)
+        return self._quantity(written)
+
+    def _words(self, written: object) -> Scalar:
         if self.unit == "word":
             return self._word(written)
+        if self.unit == "flag":
+            return _flag(written)
+        return _text(written) if self.unit == "text" else _command(written)
+
+    def _quantity(self, written: object) -> Scalar:
         if self.unit == "share":
             return self._bounded(_share(written), written)
         if self.unit == "number":
@@ -114,7 +130,11 @@ _EXPECTED = {
     "share": "a share from 0 to 1 or a percentage such as 30%",
     "number": "a number such as 0.5",
     "word": "a word",
+    "text": f"a text of at most {_LONGEST_TEXT} characters",
+    "command": "a command such as ./flag.sh on, or its words as a list",
+    "flag": "true or false",
 }
+_WORDS = ("word", "text", "command", "flag")
 _SCHEMAS: Mapping[str, Mapping[str, object]] = {
     "duration": {"type": "string", "pattern": r"^(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"},
     "size": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KkMmGg]?[Ii]?[Bb]$"},
@@ -124,6 +144,14 @@ _SCHEMAS: Mapping[str, Mapping[str, object]] = {
     },
     "number": {"type": "number"},
     "word": {"type": "string"},
+    "text": {"type": "string", "maxLength": _LONGEST_TEXT},
+    "command": {
+        "anyOf": [
+            {"type": "string", "pattern": r"\S", "maxLength": _LONGEST_TEXT},
+            {"type": "array", "minItems": 1, "items": {"type": "string"}},
+        ]
+    },
+    "flag": {"type": "boolean"},
 }
 
 
@@ -139,3 +167,33 @@ def _share(written: object) -> float:
     if isinstance(written, bool) or not isinstance(written, int | float) or not math.isfinite(written):
         raise ValueError(f"expected {_EXPECTED['share']}, got {written!r}")
     return float(written)
+
+
+def _flag(written: object) -> bool:
+    if not isinstance(written, bool):
+        raise ValueError(f"expected {_EXPECTED['flag']}, got {written!r}")
+    return written
+
+
+def _text(written: object) -> str:
+    if not isinstance(written, str) or "\0" in written:
+        raise ValueError(f"expected {_EXPECTED['text']}, got {written!r}")
+    return written
+
+
+def _command(written: object) -> str:
+    """The words of a command as one text in which a shell would find them again."""
+    if isinstance(written, str):
+        try:
+            words: Sequence[object] = shlex.split(written)
+        except ValueError as error:
+            raise ValueError(f"expected {_EXPECTED['command']}, got {written!r}: {error}") from error
+    else:
+        words = written if isinstance(written, list | tuple) else ()
+    plain = [word for word in words if isinstance(word, str) and "\0" not in word]
+    if not plain or not plain[0] or len(plain) != len(words):
+        raise ValueError(f"expected {_EXPECTED['command']}, got {shown(written)}")
+    joined = shlex.join(plain)
+    if len(joined) > _LONGEST_TEXT:
+        raise ValueError(f"expected a command of at most {_LONGEST_TEXT} characters, got {len(joined)}")
+    return joined

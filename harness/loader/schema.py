@@ -50,7 +50,7 @@ def _shape(shape: type[shapes.Shape]) -> Json:
     found = _plain(whole["$defs"][shape.__name__])
     for name, about in _properties(found).items():
         default = next(field.default for key, field in shape.model_fields.items() if name in (key, field.alias))
-        if isinstance(default, str | int) and default != "":
+        if isinstance(default, str | int) and default != "" and default is not False:
             about["default"] = _written(default) if about.get("pattern") == DURATION_PATTERN else default
     return found
 
@@ -111,6 +111,8 @@ def _stack() -> Json:
 
 def _fault(kind: Kind, common: Json) -> Json:
     required = ["on", "during", kind.key, *(param.name for param in kind.params if param.required)]
+    undoing = [param.name for param in kind.params if param.required_unless_irreversible]
+    either = {"anyOf": [{"required": undoing}, {"required": ["irreversible"]}]} if undoing else {}
     return {
         "type": "object",
         "description": f"healing {kind.undo}; a new connection {kind.new_connection}",
@@ -121,6 +123,7 @@ def _fault(kind: Kind, common: Json) -> Json:
             **_properties(common),
             **{param.name: param.schema() for param in kind.params},
         },
+        **either,
     }
 
 

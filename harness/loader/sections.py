@@ -301,10 +301,13 @@ def _fault(value: Mapping[str, object], kind: Kind, path: Path, problems: Proble
     shape = shapes.read(shapes.FaultShape, common, path, problems)
     params: dict[str, Scalar] = {}
     for param in kind.params:
-        if param.name not in value and param.required:
+        needed = param.required or (param.required_unless_irreversible and "irreversible" not in value)
+        if param.name not in value and needed:
             problems.add((*path, param.name), f"this key is required, and missing ({param.expected()})")
         elif param.name in value or param.default != "":
             _read_param(value, kind, param.name, path, problems, params)
+    if not kind.undo and "irreversible" not in value:
+        problems.add(path, f"nothing takes {kind.name} back", hint="write irreversible: accepted if that is meant")
     if shape is None or len(problems.found) > before:
         return None
     return WrittenFault(name=shape.name or f"{kind.name}-{shape.on}", kind=kind, params=params, keys=shape)

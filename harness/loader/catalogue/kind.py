@@ -10,7 +10,7 @@ from harness.experiment import Scalar
 from harness.loader.parameter import Param
 
 # The keys of a fault in YAML that are the same for every kind; no parameter may be called like them.
-COMMON_KEYS = ("name", "on", "during", "after", "for")
+COMMON_KEYS = ("name", "on", "during", "after", "for", "irreversible")
 _KEY_OF_DRIVER = {"toxiproxy": "toxic"}
 
 

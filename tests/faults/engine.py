@@ -44,8 +44,15 @@ def document(name: str = "api", **changes: Any) -> dict[str, Any]:
     return made
 
 
+def _state(state: dict[str, Any]) -> str:
+    return ("paused" if state["Paused"] else "running") if state["Running"] else "exited"
+
+
 class FakeDocker:
-    """The calls of `harness.clients.docker.Docker` on documents. `calls` are those that change something."""
+    """The calls of `harness.clients.docker.Docker` on documents. `calls` are those that change something.
+
+    `broken` calls fail with their words, `deaf` ones do nothing, and for the next `away` calls no Engine answers.
+    """
 
     def __init__(self, *documents: dict[str, Any]) -> None:
         self.documents = {one["Id"]: one for one in documents}
@@ -53,6 +60,7 @@ class FakeDocker:
         self.calls: list[tuple[Any, ...]] = []
         self.broken: dict[str, str] = {}
         self.deaf: set[str] = set()
+        self.away = 0
         self._starts = 1
 
     def of(self, container: str) -> dict[str, Any]:
@@ -63,11 +71,18 @@ class FakeDocker:
         raise NoSuchContainerError(f"no such container: {container}")
 
     def inspect(self, container: str) -> Document:
+        self._answer()
         return copy.deepcopy(self.of(container))
 
     def containers(self, labels: Mapping[str, str]) -> Sequence[Document]:
         return [
-            {"Id": one["Id"], "Labels": one["Config"]["Labels"], "Ports": one.get("Ports", [])}
+            {
+                "Id": one["Id"],
+                "Names": [one["Name"]],
+                "State": _state(one["State"]),
+                "Labels": one["Config"]["Labels"],
+                "Ports": one.get("Ports", []),
+            }
             for one in self.documents.values()
             if labels.items() <= one["Config"]["Labels"].items()
         ]
@@ -120,12 +135,18 @@ class FakeDocker:
     def logs(self, container: str, last: int) -> str:
         return f"words of {self.of(container)['Name']}"
 
+    def _answer(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise EnvironmentBroke("connection refused")
+
     def _network(self, network: str) -> str:
         if network not in self.networks:
             raise NoSuchContainerError(f"no such network: {network}")
         return self.networks[network]
 
     def _call(self, name: str, container: str, *rest: Any) -> dict[str, Any]:
+        self._answer()
         one = self.of(container)
         self.calls.append((name, one["Name"].lstrip("/"), *rest))
         if name in self.broken:

@@ -151,9 +151,8 @@ def test_a_network_of_a_compose_project_has_its_short_name_too() -> None:
     one = document()
     one["NetworkSettings"]["Networks"]["shop_front"] = {"NetworkID": "net-shop", "Aliases": None}
     engine = FakeDocker(one)
-    assert list(cast(Any, driver(engine).before(fault("disconnect", {"network": "front"})))["networks"]) == [
-        "shop_front"
-    ]
+    (victim,) = cast(Any, driver(engine).before(fault("disconnect", {"network": "front"})))["victims"]
+    assert list(victim["networks"]) == ["shop_front"]
 
 
 def test_an_error_of_the_engine_is_none_when_the_wish_is_fulfilled() -> None:

@@ -1,73 +1,159 @@
-"""Faults on containers: kill, stop, restart, pause, disconnect, cpu, memory.
+"""Faults on containers, done to one or to several that a selector draws. What there is: `kinds.TABLE`.
 
-Undone by container id, never by name: a container that was recreated under the same name is not ours to touch, and
-one that was removed needs no healing. State faults also compare the start time (see `facts.Container`).
+`before` is `{"victims": [...]}`, each with its id, name and start time, and what its kind must restore. Undone by
+container id, never by name: a container that was recreated under the same name is not ours to touch, and one that was
+removed needs no healing. State faults also compare the start time (see `facts.Container`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from shlex import quote
+from typing import cast
 
 from harness.clients.docker import Docker, NoSuchContainerError
 from harness.clock import Clock
-from harness.errors import BadInput
+from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.container.facts import PROTECT_LABEL, Container, Kind
+from harness.faults.container.facts import ByHand, Compares, Container, Kind, Lingers, Marks
 from harness.faults.container.hands import Hands
 from harness.faults.container.kinds import TABLE
+from harness.faults.container.together import together
+from harness.faults.container.victims import Victims
+from harness.journal import Json
+
+SETTLE_NS = 1_500_000_000
+"""How long a call of ours that the Engine has taken may still be at work after our death."""
 
 
 class ContainerFaults:
-    """The driver. `resolve` turns what a fault is `on` (a service, or any container) into a container id or name."""
+    """The driver. `resolve` turns what a fault is `on` (a service, or any container) into a container id or name.
+
+    `project` is the compose project that services of a selector belong to; "" for any. `share_of_service` is the most
+    of a service's replicas that one fault may hit. Healing needs none of these.
+    """
 
     def __init__(
-        self, resolve: Callable[[str], str], *, docker: Docker | None = None, clock: Clock | None = None
+        self,
+        resolve: Callable[[str], str],
+        *,
+        seed: int = 0,
+        project: str = "",
+        share_of_service: float | None = None,
+        docker: Docker | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._hands = hands = Hands(docker or Docker(), clock)
-        self._resolve = resolve
+        self._victims = Victims(hands, resolve, seed=seed, project=project)
+        self._share_of_service = share_of_service
         self._kinds: Mapping[str, Kind] = {name: made(hands) for name, made in TABLE.items()}
 
     def check(self, fault: Fault) -> None:
-        """Refuse a container that is missing, protected, not running or paused already, and what its kind refuses."""
+        """Refuse a victim that is missing, protected, not running or paused already, and what its kind refuses."""
         kind = self._kind(fault)
-        now = self._look(fault)
-        if now.protected:
-            raise BadInput(
-                f"fault {fault.name}: container {now.name} is protected (label {PROTECT_LABEL}=true)",
-                hint="choose another; a protected container is never touched",
-            )
-        if not now.running or now.paused:
-            state = "paused already" if now.paused else f"not running (exit code {now.exit_code})"
-            raise BadInput(
-                f"fault {fault.name}: container {now.name} is {state}",
-                hint=f"docker {'unpause' if now.paused else 'start'} {now.name}",
-            )
-        kind.check(now, fault)
+        victims = self._victims.of(fault)
+        if self._share_of_service is not None:
+            self._victims.refuse_too_many(fault, victims, self._share_of_service)
+        for now in victims:
+            kind.check(now, fault)
+
+    def victims(self, fault: Fault) -> tuple[str, ...]:
+        """The names of the containers that the fault hits, for a person to read. Raises BadInput, EnvironmentBroke."""
+        return tuple(now.name for now in self._victims.of(fault))
 
     def before(self, fault: Fault) -> Before:
-        """The identity, and what the kind must restore."""
-        now = self._look(fault)
-        own = self._kind(fault).before(now, fault)
-        return {"id": now.id, "name": now.name, "started_at": now.started_at, **own}
+        """The identity of each victim, and what the kind must restore. Refuses a state that has become not ours."""
+        kind = self._kind(fault)
+        return {"victims": [_identity(now, kind.before(now, fault)) for now in self._victims.of(fault)]}
 
     def inject(self, fault: Fault, before: Before) -> None:
-        """Put it in force on the very container that `before` saw. Raises EnvironmentBroke."""
-        self._kind(fault).inject(self._hands.look(str(before["id"])), fault, before)
+        """Put it in force, at one time, on the very containers that `before` saw. Raises EnvironmentBroke."""
+        kind = self._kind(fault)
+
+        def one(victim: Before) -> None:
+            now = self._hands.look(_id(victim))
+            if not now.same_start(victim):
+                raise EnvironmentBroke(
+                    f"fault {fault.name}: container {now.name} was started anew meanwhile, at {now.started_at}",
+                    hint="it restarts by itself, or somebody did it: docker logs " + now.name,
+                )
+            kind.inject(now, fault, victim)
+
+        together(one, _each(before))
 
     def heal(self, fault: Fault, before: Before) -> None:
-        """Take it back. A container that is gone needs nothing. Raises EnvironmentBroke with the command to type."""
-        with suppress(NoSuchContainerError):
-            self._kind(fault).heal(self._hands.look(str(before["id"])), fault, before)
+        """Take it back from each; one that is gone needs nothing. Raises EnvironmentBroke with the command to type."""
+        kind = self._kind(fault)
+
+        def one(victim: Before) -> None:
+            with suppress(NoSuchContainerError):
+                kind.heal(self._hands.look(_id(victim)), fault, victim)
+
+        together(one, _each(before))
 
     def felt(self, fault: Fault, before: Before) -> Felt:
-        """The container as it is now, to be asked at the end of the fault, just before healing."""
+        """By every victim, as it is now, to be asked at the end of the fault, just before healing."""
+        proofs = [self._felt(fault, victim) for victim in _each(before)]
+        return Felt(felt=all(one.felt for one in proofs), proof="; ".join(one.proof for one in proofs))
+
+    def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
+        """What of healed faults the Engine still shows; what carries our mark in them, or anywhere when none is known.
+
+        Raises EnvironmentBroke.
+        """
+        lines: list[str] = []
+        seen: dict[str, Container] = {}
+        for fault, before in known:
+            kind = self._kinds.get(fault.kind)
+            for now, victim in self._still_there(before):
+                seen[now.id] = now
+                if isinstance(kind, Compares):
+                    lines += kind.unlike(now, fault, victim)
+        lines += self._marked(seen.values() if known else self._running())
+        return tuple(dict.fromkeys(lines))
+
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """A command for each victim."""
+        kind = self._kind(fault)
+        commands = [
+            kind.by_hand(fault, victim) if isinstance(kind, ByHand) else f"docker inspect {quote(str(victim['name']))}"
+            for victim in _each(before)
+        ]
+        return "; ".join(commands)
+
+    def settle_ns(self, fault: Fault, before: Before) -> int:
+        """The Engine finishes what it was asked, whoever asked: a stop takes up to the container's grace period."""
+        kind = self._kind(fault)
+        if not isinstance(kind, Lingers):
+            return SETTLE_NS
+        return max((kind.settle_ns(fault, victim) for victim in _each(before)), default=SETTLE_NS)
+
+    def _felt(self, fault: Fault, victim: Before) -> Felt:
         try:
-            now = self._hands.look(str(before["id"]))
+            now = self._hands.look(_id(victim))
         except NoSuchContainerError:
-            return Felt(felt=False, proof=f"container {before['name']} is gone: somebody removed it")
-        return self._kind(fault).felt(now, fault, before)
+            if victim.get("goes"):
+                return Felt(felt=True, proof=f"container {victim['name']} has ended and, as --rm says, is gone")
+            return Felt(felt=False, proof=f"container {victim['name']} is gone: somebody removed it")
+        return self._kind(fault).felt(now, fault, victim)
+
+    def _still_there(self, before: Before) -> Iterator[tuple[Container, Before]]:
+        for victim in _each(before):
+            with suppress(NoSuchContainerError):
+                yield self._hands.look(_id(victim)), victim
+
+    def _running(self) -> Iterator[Container]:
+        for listed in self._hands.docker.containers({}):
+            with suppress(NoSuchContainerError):
+                now = self._hands.look(str(listed["Id"]))
+                if now.running:
+                    yield now
+
+    def _marked(self, places: Iterable[Container]) -> list[str]:
+        kinds = [kind for kind in self._kinds.values() if isinstance(kind, Marks)]
+        return [line for now in places for kind in kinds for line in kind.residue(now)] if kinds else []
 
     def _kind(self, fault: Fault) -> Kind:
         if fault.kind not in self._kinds:
@@ -77,11 +163,14 @@ class ContainerFaults:
             )
         return self._kinds[fault.kind]
 
-    def _look(self, fault: Fault) -> Container:
-        try:
-            return self._hands.look(self._resolve(fault.on))
-        except NoSuchContainerError as error:
-            raise BadInput(
-                f"fault {fault.name}: there is no container {fault.on!r}",
-                hint="name a service of the stack or a container of `docker ps`",
-            ) from error
+
+def _identity(now: Container, own: Mapping[str, Json]) -> dict[str, Json]:
+    return {"id": now.id, "name": now.name, "started_at": now.started_at, **own}
+
+
+def _each(before: Before) -> Sequence[Before]:
+    return cast("Sequence[Before]", before.get("victims", ()))
+
+
+def _id(victim: Before) -> str:
+    return str(victim["id"])

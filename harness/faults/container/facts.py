@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.clients.docker import Document
 from harness.experiment import Fault
@@ -12,6 +12,8 @@ from harness.faults import Before, Felt
 from harness.journal import Json
 
 PROTECT_LABEL = "harness.protect"
+DEFAULT_GRACE_S = 10
+"""What the Engine waits between the stop signal and SIGKILL when the container does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,8 @@ class Container:
     """One look at a container. `id` with `started_at` is the identity of what runs in it.
 
     `loose_ports` are published on whatever host port is free, which changes with each start and each reconnect.
+    `tmpfs` are mounts whose files are gone with the end of the container; `grace_s` (-1: for ever) is how long a stop
+    waits before it kills.
     """
 
     id: str
@@ -31,6 +35,9 @@ class Container:
     oom_killed: bool
     protected: bool
     auto_remove: bool
+    labels: Mapping[str, str]
+    tmpfs: tuple[str, ...]
+    grace_s: int
     network_mode: str
     loose_ports: tuple[str, ...]
     limits: Mapping[str, int]
@@ -60,6 +67,38 @@ class Kind(Protocol):
         """Proof from the container as it is at the end of the fault, just before healing."""
 
 
+@runtime_checkable
+class Compares(Protocol):
+    """A kind that can tell, after healing, whether the container is as `before` saw it."""
+
+    def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
+        """What of ours is still there or still missing, one line each; what somebody else did since is not said."""
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """A kind that leaves things with our mark in a container, or in its namespaces, and finds them without books."""
+
+    def residue(self, now: Container) -> tuple[str, ...]:
+        """What carries our mark there, one line each. `now` is any running container, also one of our own helpers."""
+
+
+@runtime_checkable
+class ByHand(Protocol):
+    """A kind that knows the command by which a person takes its fault back."""
+
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """A complete command for a shell, by container id. Asks nobody."""
+
+
+@runtime_checkable
+class Lingers(Protocol):
+    """A kind whose injection goes on in the Engine for longer than a moment after its caller has died."""
+
+    def settle_ns(self, fault: Fault, before: Before) -> int:
+        """How long at most."""
+
+
 LIMITS = ("NanoCpus", "CpuQuota", "CpuPeriod", "Memory", "MemorySwap")
 
 
@@ -67,7 +106,9 @@ def facts(document: Document) -> Container:
     """The facts in an inspect document; fields that an Engine leaves out count as unset."""
     state, host = document["State"], document["HostConfig"]
     networks = (document.get("NetworkSettings") or {}).get("Networks") or {}
-    labels = document["Config"].get("Labels") or {}
+    config = document["Config"]
+    labels = config.get("Labels") or {}
+    grace_s = config.get("StopTimeout")
     return Container(
         id=document["Id"],
         name=document["Name"].lstrip("/"),
@@ -79,11 +120,20 @@ def facts(document: Document) -> Container:
         oom_killed=state.get("OOMKilled", False),
         protected=labels.get(PROTECT_LABEL, "").lower() == "true",
         auto_remove=host.get("AutoRemove", False),
+        labels=labels,
+        tmpfs=_tmpfs(document),
+        grace_s=DEFAULT_GRACE_S if grace_s is None else grace_s,
         network_mode=host.get("NetworkMode", ""),
         loose_ports=_loose_ports(host),
         limits={name: host.get(name) or 0 for name in LIMITS},
         networks={name: _endpoint(name, settings, document["Id"]) for name, settings in networks.items()},
     )
+
+
+def _tmpfs(document: Document) -> tuple[str, ...]:
+    """From `--tmpfs`, which the Engine does not list among the mounts, and from `--mount type=tmpfs`."""
+    mounts = (one["Destination"] for one in document.get("Mounts") or () if one.get("Type") == "tmpfs")
+    return tuple(sorted({*(document["HostConfig"].get("Tmpfs") or ()), *mounts}))
 
 
 def _loose_ports(host: Document) -> tuple[str, ...]:
@@ -104,5 +154,6 @@ def _endpoint(name: str, settings: Document, container_id: str) -> Mapping[str, 
         "Links": list(settings.get("Links") or ()),
         "IPAMConfig": {key: value for key, value in (settings.get("IPAMConfig") or {}).items() if value},
         "DriverOpts": dict(settings.get("DriverOpts") or {}),
+        "GwPriority": settings.get("GwPriority") or 0,
     }
     return {"NetworkID": settings["NetworkID"], **{key: value for key, value in wanted.items() if value}}

@@ -53,6 +53,19 @@ class _Limit:
     def in_force(self, now: Container, fault: Fault, before: Before) -> bool:
         return _same(now.limits, self.ours(fault, _limits(before)))
 
+    def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
+        if not self.in_force(now, fault, before) or _same(now.limits, _limits(before)):
+            return ()
+        return (f"container {now.name} still has the limit of {fault.name} ({self.by_hand(fault, before)})",)
+
+    def by_hand(self, fault: Fault, before: Before) -> str:  # noqa: ARG002 - the contract's shape
+        options = " ".join(self.option(name, value) for name, value in self.restored(_limits(before)).items())
+        return f"docker update {options} {before['id']}"
+
+    def option(self, name: str, value: int) -> str:
+        """A limit as an option of `docker update`."""
+        raise NotImplementedError
+
     def ours(self, fault: Fault, before: Limits) -> Limits:
         """The limits that the fault sets, given those before."""
         raise NotImplementedError
@@ -101,6 +114,10 @@ class Cpu(_Limit):
         if before["NanoCpus"] > 0:
             return {"NanoCpus": before["NanoCpus"]}
         return {"CpuQuota": before["CpuQuota"] if before["CpuQuota"] > 0 else -1}
+
+    def option(self, name: str, value: int) -> str:
+        """In cores, or as a quota."""
+        return f"--cpus {value / 1e9:g}" if name == "NanoCpus" else f"--cpu-quota {value}"
 
     def felt(self, now: Container, fault: Fault, before: Before) -> Felt:
         """In force, and the kernel has held the container back: a ceiling that it never met did nothing."""
@@ -153,6 +170,10 @@ class Memory(_Limit):
             "Memory": _plain(before["Memory"]) or NO_MEMORY_LIMIT_BYTES,
             "MemorySwap": _plain(before["MemorySwap"]) or NO_SWAP_LIMIT_BYTES,
         }
+
+    def option(self, name: str, value: int) -> str:
+        """In bytes."""
+        return f"{'--memory' if name == 'Memory' else '--memory-swap'} {value}b"
 
     def heal(self, now: Container, fault: Fault, before: Before) -> None:
         """Restore the limit, then start the container if the kernel killed it for ours."""

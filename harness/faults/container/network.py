@@ -7,6 +7,7 @@ address are gone. Undone by joining again with the same aliases, links, and addr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import cast
 
 from harness.clients.docker import Document
@@ -15,7 +16,7 @@ from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.faults.container.facts import Container
 from harness.faults.container.hands import Hands
-from harness.faults.container.state import refuse_what_starts_anew
+from harness.faults.container.state import refuse_lost_ports
 from harness.journal import Json
 
 Endpoints = Mapping[str, Document]
@@ -29,7 +30,7 @@ class Disconnect:
 
     def check(self, now: Container, fault: Fault) -> None:
         """Refuse a container that has no network of its own, or not the one named."""
-        refuse_what_starts_anew(now, fault)
+        refuse_lost_ports(now, fault)
         wanted = str(fault.params.get("network", ""))
         borrowed = now.network_mode in {"host", "none"} or now.network_mode.startswith("container:")
         if borrowed or not now.networks:
@@ -72,6 +73,23 @@ class Disconnect:
             return Felt(felt=False, proof=f"{now.name} is on network {', '.join(there)}")
         return Felt(felt=True, proof=f"{now.name} is off network {', '.join(_endpoints(before))} (read from Docker)")
 
+    def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
+        """A network that is missing, or one where it is not known by all its names."""
+        lines = []
+        for name, endpoint in _endpoints(before).items():
+            command = _command(now.name, name, endpoint)
+            if name not in now.networks:
+                lines.append(f"container {now.name} is not on network {name} since {fault.name} ({command})")
+                continue
+            lost = [one for one in endpoint.get("Aliases", ()) if one not in _aliases(now, name)]
+            if lost:
+                lines.append(f"container {now.name} lacks {', '.join(lost)} on network {name} ({command})")
+        return tuple(lines)
+
+    def by_hand(self, fault: Fault, before: Before) -> str:  # noqa: ARG002
+        """A command for each network."""
+        return "; ".join(_command(str(before["id"]), name, one) for name, one in _endpoints(before).items())
+
     def _leave(self, now: Container, name: str, network: str) -> None:
         self._hands.do(
             lambda: self._hands.docker.disconnect(now.id, network),
@@ -83,14 +101,31 @@ class Disconnect:
 
     def _join(self, now: Container, name: str, endpoint: Document) -> None:
         settings = {key: value for key, value in endpoint.items() if key != "NetworkID"}
-        options = " ".join(f"--alias {alias}" for alias in settings.get("Aliases", ()))
         self._hands.do(
             lambda: self._hands.docker.connect(now.id, endpoint["NetworkID"], settings),
             now.id,
             lambda c: name in c.networks,
             failed=f"container {now.name} is not on network {name} again",
-            hint=f"docker network connect {options} {name} {now.name}",
+            hint=_command(now.name, name, endpoint),
         )
+
+
+def _command(container: str, network: str, endpoint: Document) -> str:
+    """How a person joins the network again, in the words of the docker command."""
+    asked = endpoint.get("IPAMConfig", {})
+    options = [
+        *(("--alias", alias) for alias in endpoint.get("Aliases", ())),
+        *(("--link", link) for link in endpoint.get("Links", ())),
+        *(("--ip", asked[key]) for key in ("IPv4Address",) if key in asked),
+        *(("--ip6", asked[key]) for key in ("IPv6Address",) if key in asked),
+        *(("--driver-opt", f"{key}={value}") for key, value in endpoint.get("DriverOpts", {}).items()),
+    ]
+    words = [word for option in options for word in option]
+    return " ".join(["docker network connect", *map(quote, [*words, network, container])])
+
+
+def _aliases(now: Container, network: str) -> list[Json]:
+    return cast("list[Json]", now.networks[network].get("Aliases") or [])
 
 
 def _matching(now: Container, wanted: str) -> tuple[str, ...]:

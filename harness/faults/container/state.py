@@ -9,7 +9,9 @@ pause    connects and hangs | hangs                                unpause
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from harness.errors import BadInput
 from harness.experiment import Fault
@@ -17,29 +19,47 @@ from harness.faults import Before, Felt
 from harness.faults.container.facts import Container
 from harness.faults.container.hands import Hands
 from harness.journal import Json
+from harness.units import NS_PER_S
 
-ENDING_SIGNALS = ("KILL", "TERM", "INT", "QUIT", "HUP", "ABRT", "USR1", "USR2")
-"""Signals that end a process unless it handles them. A STOP is a pause, and nothing would undo it."""
+FREEZING_SIGNALS = ("STOP", "TSTP", "TTIN", "TTOU", "CONT")
+"""Signals that freeze a process, or let it go on: no kill, and nothing would undo them."""
+LONGEST_GRACE_S = 12
+"""An injection must be over within 15 s, and killing what did not stop takes a moment."""
 
 
 def signal_of(fault: Fault) -> str:
-    """The signal that a fault asks for, as Docker writes it: KILL unless said otherwise."""
-    return str(fault.params.get("signal", "KILL")).upper().removeprefix("SIG")
+    """The signal that a fault asks for, as Docker writes it: KILL unless said otherwise. Raises BadInput."""
+    name = str(fault.params.get("signal", "KILL")).upper().removeprefix("SIG")
+    if name.isdecimal() and int(name) in {number.value for number in signal.Signals}:
+        name = signal.Signals(int(name)).name.removeprefix("SIG")
+    if f"SIG{name}" not in signal.Signals.__members__:
+        raise BadInput(f"fault {fault.name}: there is no signal {name!r}", hint="such as KILL or TERM")
+    return name
 
 
-def refuse_what_starts_anew(now: Container, fault: Fault) -> None:
-    """Refuse faults after which the container would not be what, or where, it was."""
-    if now.auto_remove:
-        raise BadInput(
-            f"fault {fault.name}: container {now.name} was started with --rm: it would be gone for good",
-            hint="start it without --rm",
-        )
+def refuse_lost_ports(now: Container, fault: Fault) -> None:
+    """Refuse faults after which the container would not be where it was."""
     if now.loose_ports:
         raise BadInput(
             f"fault {fault.name}: container {now.name} publishes {', '.join(now.loose_ports)} on a random host port, "
             f"which a {fault.kind} changes: nobody would find it again",
             hint="publish on a fixed port, such as 127.0.0.1:18080:8080",
         )
+
+
+def refuse_unaccepted_loss(now: Container, fault: Fault) -> None:
+    """Refuse, unless it is accepted, what nobody can give back: a container started with --rm, files in tmpfs."""
+    if fault.irreversible or not (now.auto_remove or now.tmpfs):
+        return
+    why = (
+        f"was started with --rm: a {fault.kind} would remove it for good"
+        if now.auto_remove
+        else f"keeps files in tmpfs ({', '.join(now.tmpfs)}): a {fault.kind} would lose them"
+    )
+    raise BadInput(
+        f"fault {fault.name}: container {now.name} {why}",
+        hint="if that may be, write `irreversible: accepted` on the fault",
+    )
 
 
 class _Ends:
@@ -49,14 +69,16 @@ class _Ends:
         self._hands = hands
 
     def check(self, now: Container, fault: Fault) -> None:
-        refuse_what_starts_anew(now, fault)
+        refuse_unaccepted_loss(now, fault)
+        refuse_lost_ports(now, fault)
 
     def before(self, now: Container, fault: Fault) -> Mapping[str, Json]:  # noqa: ARG002 - the contract's shape
-        return {}
+        """`goes`: it removes itself when it ends."""
+        return {"goes": now.auto_remove}
 
     def heal(self, now: Container, fault: Fault, before: Before) -> None:  # noqa: ARG002
         """Start it, unless it runs or somebody has started it since: what happens after that is not our doing."""
-        if now.running or not now.same_start(before):
+        if now.running or not now.same_start(before) or now.auto_remove:
             return
         self._hands.do(
             lambda: self._hands.docker.start(now.id),
@@ -65,6 +87,18 @@ class _Ends:
             failed=f"container {now.name} does not start",
             hint=f"docker start {now.name}; docker logs {now.name}",
         )
+
+    def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
+        if now.running or not now.same_start(before) or now.auto_remove:
+            return ()
+        return (f"container {now.name} does not run since the {fault.kind} of {fault.name} (docker start {now.name})",)
+
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        if before["goes"]:
+            return (
+                f"echo 'container {before['name']} was started with --rm: after a {fault.kind} nothing brings it back'"
+            )
+        return f"docker start {before['id']}"
 
     def felt(self, now: Container, fault: Fault, before: Before) -> Felt:  # noqa: ARG002
         if not now.same_start(before):
@@ -87,13 +121,13 @@ class Kill(_Ends):
     """A signal to the container's first process; in force when the container has ended."""
 
     def check(self, now: Container, fault: Fault) -> None:
-        """Also refuse signals that end nothing."""
-        if signal_of(fault) not in ENDING_SIGNALS:
+        """Also refuse signals that freeze."""
+        if signal_of(fault) in FREEZING_SIGNALS:
             raise BadInput(
                 f"fault {fault.name}: signal {signal_of(fault)} does not end a process",
-                hint=f"one of {', '.join(ENDING_SIGNALS)}; to freeze it use `container: pause`",
+                hint="to freeze it use `container: pause`",
             )
-        refuse_what_starts_anew(now, fault)
+        super().check(now, fault)
 
     def inject(self, now: Container, fault: Fault, before: Before) -> None:
         """Send it and wait for the end."""
@@ -101,7 +135,27 @@ class Kill(_Ends):
         self._end(lambda: self._hands.docker.kill(now.id, signal_of(fault)), fault, before, hint)
 
 
-class Stop(_Ends):
+class _Graceful(_Ends):
+    """What stop and restart share: the Engine waits for the container's grace period, also when we are dead by then."""
+
+    def check(self, now: Container, fault: Fault) -> None:
+        super().check(now, fault)
+        if not 0 <= now.grace_s <= LONGEST_GRACE_S:
+            takes = "for ever" if now.grace_s < 0 else f"{now.grace_s} s"
+            raise BadInput(
+                f"fault {fault.name}: container {now.name} may take {takes} to stop (its grace period); "
+                f"at most {LONGEST_GRACE_S} s can be waited for",
+                hint="set stop_grace_period: 10s in compose, docker run --stop-timeout 10, or use `container: kill`",
+            )
+
+    def before(self, now: Container, fault: Fault) -> Mapping[str, Json]:
+        return {**super().before(now, fault), "grace_s": now.grace_s}
+
+    def settle_ns(self, fault: Fault, before: Before) -> int:  # noqa: ARG002 - the contract's shape
+        return (cast("int", before["grace_s"]) + 2) * NS_PER_S
+
+
+class Stop(_Graceful):
     """`docker stop`: the stop signal, the container's own grace period, then SIGKILL."""
 
     def inject(self, now: Container, fault: Fault, before: Before) -> None:
@@ -109,7 +163,7 @@ class Stop(_Ends):
         self._end(lambda: self._hands.docker.stop(now.id), fault, before, f"docker stop {now.name}")
 
 
-class Restart(_Ends):
+class Restart(_Graceful):
     """`docker restart`: in force when the container runs anew."""
 
     def inject(self, now: Container, fault: Fault, before: Before) -> None:
@@ -157,6 +211,16 @@ class Pause:
             failed=f"container {now.name} is still paused",
             hint=f"docker unpause {now.name}",
         )
+
+    def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
+        """Still frozen, and the same start."""
+        if not now.paused or not now.same_start(before):
+            return ()
+        return (f"container {now.name} is paused since {fault.name} (docker unpause {now.name})",)
+
+    def by_hand(self, fault: Fault, before: Before) -> str:  # noqa: ARG002
+        """An error of it means that it is not paused."""
+        return f"docker unpause {before['id']}"
 
     def felt(self, now: Container, fault: Fault, before: Before) -> Felt:  # noqa: ARG002
         """Still frozen, and the same start."""

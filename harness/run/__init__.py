@@ -135,6 +135,7 @@ def obey(plan: Plan, world: World, loop: Loop, faults: Faults) -> None:
     """The plan's steps at their instants, counted from a whole second, until it is over or somebody stops the run."""
     loop.watch(world.probes())
     zero_ns = -(-(loop.clock.now() + NS_PER_S // 10) // NS_PER_S) * NS_PER_S
+    untouched = True
     for step in plan.steps:
         due_ns = zero_ns + step.at_ns
         while loop.clock.now() < due_ns and not loop.stopped:
@@ -142,6 +143,9 @@ def obey(plan: Plan, world: World, loop: Loop, faults: Faults) -> None:
             loop.check_guard()
             if len(loop.lost_workers) >= world.workers:
                 loop.abort("generator", "every traffic worker is lost: nothing sends load any more")
+        if untouched and isinstance(step.action, Inject) and not loop.stopped:
+            untouched = False
+            loop.check_steady()
         if loop.stopped:
             return
         _act(step, zero_ns, world, loop, faults)

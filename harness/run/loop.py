@@ -28,6 +28,7 @@ from harness.journal import (
 )
 from harness.probes import Probe
 from harness.run.guard import Guard
+from harness.run.steady import SteadyState
 from harness.secrets import mask_text
 from harness.units import NS_PER_S
 
@@ -105,7 +106,15 @@ class Watched:
 class Loop:
     """What is awaited, what is watched, and whether somebody wants the run to end."""
 
-    def __init__(self, clock: Clock, inbox: Inbox[Message], calls: Calls, journal: Journal, guard: Guard) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        inbox: Inbox[Message],
+        calls: Calls,
+        journal: Journal,
+        guard: Guard,
+        steady: SteadyState | None = None,
+    ) -> None:
         self.clock = clock
         self.inbox = inbox
         self.stopped: tuple[str, str] | None = None
@@ -117,6 +126,7 @@ class Loop:
         self._journal = journal
         self._guard = guard
         self._awaited: dict[int, tuple[int, str, Then]] = {}
+        self._steady = steady or SteadyState()
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._number = 0
         self._watched: tuple[Watched, ...] = ()
@@ -181,6 +191,12 @@ class Loop:
             self.abort("guard", breach)
 
     def watch(self, watched: tuple[Watched, ...]) -> None:
+    def check_steady(self) -> None:
+        """Abort when the steady state is not there: asked once, just before the first fault."""
+        why = self._steady.broken(self.clock.now())
+        if why:
+            self.abort("steady_state", why)
+
         """Read these probes from now on; none: stop reading."""
         self._watched = watched
         self._probe_due = dict.fromkeys(range(len(watched)), self.clock.now())
@@ -205,6 +221,7 @@ class Loop:
 
     def _expire(self) -> None:
         now = self.clock.now()
+        self._steady.feed(event)
         for number in [number for number, (deadline, _, _) in self._awaited.items() if deadline <= now]:
             _, what, then = self._awaited.pop(number)
             then(Done(call=number, error=EnvironmentBroke(f"{what}: no answer within the time limit")))

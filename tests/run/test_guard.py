@@ -15,14 +15,14 @@ def limit(metric: str, bound: float, for_s: int, *, of: str = "") -> Limit:
     return Limit(text=text, metric=metric, of=of, op=">", bound=bound, unit="share", sustain_ns=for_s * NS_PER_S)
 
 
-def row(second: int, *, finished: int = 10, failed: int = 0, us: float = 1000.0) -> Traffic:
+def row(second: int, *, finished: int = 10, failed: int = 0, us: float = 1000.0, started: int = 0) -> Traffic:
     """One second of one endpoint."""
     return Traffic(
         at_ns=(second + 1) * NS_PER_S,
         second=second,
         worker=0,
         endpoint="GET /",
-        started=finished,
+        started=started or finished,
         finished=finished,
         failed={"5xx": failed} if failed else {},
         due_ok=encoded([us] * (finished - failed)),
@@ -79,6 +79,20 @@ def test_readings_are_watched_by_subject() -> None:
     for second in range(5, 8):
         guard.feed(Reading(at_ns=second * NS_PER_S, probe="process", of="api", values={"cpu": 0.95}))
     assert guard.breached(9 * NS_PER_S) != ""
+
+
+def test_an_endpoint_is_watched_by_itself() -> None:
+    """errors of "GET /other" is not about GET /."""
+    of_other = limit("errors", 0.1, 1, of="GET /other")
+    assert fed(Guard([of_other]), row(5, failed=5)).breached(7 * NS_PER_S) == ""
+    assert fed(Guard([limit("errors", 0.1, 1, of="GET /")]), row(5, failed=5)).breached(7 * NS_PER_S) != ""
+
+
+def test_the_mean_is_watched_too() -> None:
+    """mean > 1 s."""
+    slow = Limit(text="mean > 1s", metric="mean", of="", op=">", bound=1_000_000, unit="us")
+    assert fed(Guard([slow]), row(5, us=2_000_000)).breached(7 * NS_PER_S) == "mean > 1s"
+    assert fed(Guard([slow]), row(5, us=2_000)).breached(7 * NS_PER_S) == ""
 
 
 def test_the_present_second_is_not_judged_before_its_rows_can_be_there() -> None:

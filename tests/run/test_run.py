@@ -28,6 +28,7 @@ from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
 from harness.run import Ending, run
 from harness.run.guard import Guard
 from harness.run.loop import Done, Loop, Message, Stop, Watched
+from harness.run.steady import SteadyState
 from harness.testing import (
     FakeCalls,
     FakeFaults,
@@ -77,7 +78,9 @@ def timeline(*faults: Fault) -> Plan:
 class Scene:
     """A world of fakes, ready to run a plan."""
 
-    def __init__(self, *, full_at: int | None = None, abort: tuple[Limit, ...] = ()) -> None:
+    def __init__(
+        self, *, full_at: int | None = None, abort: tuple[Limit, ...] = (), steady: SteadyState | None = None
+    ) -> None:
         self.world = World()
         self.journal = FakeJournal(full_at)
         self.calls = FakeCalls(self.world.clock)
@@ -87,7 +90,7 @@ class Scene:
         self.lease = FakeLease(self.world)
         self.watched: tuple[Watched, ...] = ()
         inbox: Inbox[Message] = Inbox()
-        self.loop = Loop(self.world.clock, inbox, self.calls, self.journal, Guard(abort))
+        self.loop = Loop(self.world.clock, inbox, self.calls, self.journal, Guard(abort), steady)
 
     def run(self, plan: Plan) -> Ending:
         """Run it to its end."""

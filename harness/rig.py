@@ -72,7 +72,12 @@ def _toxiproxy(site: Site) -> FaultDriver:
 
 
 def _container(site: Site) -> FaultDriver:
-    return ContainerFaults(site.container)
+    return ContainerFaults(
+        site.container,
+        seed=site.experiment.seed,
+        project=site.stack.project if isinstance(site.stack, ComposeDriver) else "",
+        share_of_service=site.experiment.blast_radius.share_of_service,
+    )
 
 
 def _process(site: Site) -> FaultDriver:

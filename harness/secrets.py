@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
 MASK = "***"
@@ -21,6 +22,7 @@ _FLAG = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)(?![-\[{{<$])[^\s\"']+", re
 # A placeholder is no secret: `?token=[id]` in an endpoint, `password={db}` in a command.
 # Mappings whose keys are names of services, not of settings: a service called token-issuer is no secret.
 _NAMES = frozenset({"external", "ready"})
+_SHORTEST_VALUE = 6
 
 Tree = TypeVar("Tree")
 
@@ -41,6 +43,32 @@ def mask_text(text: str) -> str:
 def mask(tree: Tree) -> Tree:
     """A text, or a tree of mappings and lists, of the same shape with every secret masked."""
     return cast("Tree", _mask(tree, keys_are_names=False))
+
+
+def hide(tree: Tree) -> Tree:
+    """As `mask`, and the values of environment variables that are named like secrets are masked wherever they stand."""
+    values = sorted((value for name, value in os.environ.items() if _tells(name, value)), key=len, reverse=True)
+
+    def without(text: str) -> str:
+        for value in values:
+            text = text.replace(value, MASK)
+        return text
+
+    return mask(cast("Tree", _each_text(tree, without)))
+
+
+def _tells(name: str, value: str) -> bool:
+    return len(value) >= _SHORTEST_VALUE and is_secret_name(name)
+
+
+def _each_text(tree: object, change: Callable[[str], str]) -> object:
+    if isinstance(tree, str):
+        return change(tree)
+    if isinstance(tree, Mapping):
+        return {key: _each_text(value, change) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_each_text(item, change) for item in tree)
+    return tree
 
 
 def _mask(tree: object, *, keys_are_names: bool) -> object:

@@ -185,17 +185,19 @@ def list_runs(output: Path, faults: bool) -> ExitCode:
 
 
 @cli.command()
-@click.argument("run", metavar="[RUN]", required=False)
-@OUTPUT
-@click.option("--dry-run", is_flag=True, help="Only say what would be healed.")
-def heal(run: str | None, output: Path, dry_run: bool) -> ExitCode:
-    """Take back the faults that a dead RUN left in force.
+@click.option("--run", "run", metavar="RUN", help="Only this run's.")
+@click.option("--all", "everything", is_flag=True, help="Those of every dead run of this user (the default).")
+@click.option("--dry-run", is_flag=True, help="Only say what would be healed, and what this machine still shows.")
+def heal(run: str | None, everything: bool, dry_run: bool) -> ExitCode:
+    """Take back the faults that dead runs left in force, from their ledgers.
 
-    Without RUN: those of every run below the results folder.
+    Needed only when harness and reaper were killed together.
     """
-    from harness.healing import heal_runs
+    from harness.leftovers import heal_runs
 
-    return heal_runs(run, output=output, dry_run=dry_run, say=click.echo)
+    if run and everything:
+        raise BadInput("--run and --all exclude each other", hint="leave one out")
+    return heal_runs(run, dry_run=dry_run, say=click.echo)
 
 
 @cli.command()

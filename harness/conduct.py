@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import signal
@@ -14,20 +15,29 @@ from types import FrameType
 
 import click
 
+from harness.clients.process import started_at
 from harness.clock import Inbox, SystemClock, wall_now
 from harness.errors import EnvironmentBroke, ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
+from harness.healing import boot
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
+from harness.ledger import SCHEMA as LEDGER_SCHEMA
+from harness.ledger import Ledger, Opened
+from harness.leftovers import heal_first
 from harness.loader import load
 from harness.plan import Plan, plan
+from harness.reaper.lease import ReaperLease
 from harness.reports.live import LiveView
 from harness.result import RunFolder, as_json, create, find, provenance
 from harness.run import Ending, World, run
 from harness.run.calls import ThreadCalls
 from harness.run.guard import Guard
 from harness.run.loop import Loop, Message, Stop
+from harness.state import VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TWICE = 2
+"""So many signals mean: heal, and nothing else."""
 _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -79,12 +89,15 @@ def conduct(
     with _Signals() as signals:
         experiment = load(file, overrides=overrides, seed=seed)
         timeline = plan(experiment)
+        heal_first(lambda line: click.echo(line, err=True))
         clock = SystemClock()
         folder = create(output, experiment.name, wall_now())
+        ledger = _ledger(experiment, folder, clock)
         try:
-            world, header = _build(experiment, timeline, folder, clock)
+            world, header = _build(experiment, timeline, folder, clock, ledger)
             writer = Writer.create(folder.journal)
         except BaseException:
+            ledger.close()
             folder.discard()
             raise
         folder.make_latest()
@@ -99,15 +112,46 @@ def conduct(
         with suppress(OSError):  # what could not be flushed is in ending.error already
             writer.close()
         folder.mask_logs()
-        show = journal.entered or bool(signals.received)
+        show = (journal.entered or bool(signals.received)) and signals.count < TWICE
         return _conclude(folder, ending, signals, show=show, as_json=as_json, plots=plots)
 
 
-def _build(experiment: Experiment, timeline: Plan, folder: RunFolder, clock: SystemClock) -> tuple[World, RunStarted]:
+def _ledger(experiment: Experiment, folder: RunFolder, clock: SystemClock) -> Ledger:
+    """A ledger for the run, in the state folder. Raises EnvironmentBroke: without one nothing may be touched."""
+    pid = os.getpid()
+    opened = Opened(
+        schema=LEDGER_SCHEMA,
+        run=folder.run,
+        experiment=experiment.name,
+        folder=str(folder.path.absolute()),
+        user=getpass.getuser(),
+        wall=wall_now().isoformat(timespec="milliseconds"),
+        pid=pid,
+        pid_started=started_at(pid) or 0.0,
+        boot=boot(),
+        origin_ns=clock.origin_ns,
+    )
+    try:
+        return Ledger.create(opened)
+    except OSError as error:
+        folder.discard()
+        raise EnvironmentBroke(
+            f"the ledger of what must be undone cannot be written: {error.strerror or error}",
+            hint=f"make room, or give another folder in {VARIABLE}; nothing was touched",
+        ) from error
+
+
+def _build(
+    experiment: Experiment, timeline: Plan, folder: RunFolder, clock: SystemClock, ledger: Ledger
+) -> tuple[World, RunStarted]:
     """The live drivers, and what is written before anything is touched."""
     from harness import rig
 
-    world, toxiproxy = rig.build(experiment, run=folder.run, log_dir=folder.logs, origin_ns=clock.origin_ns)
+    drivers = sorted({fault.driver for fault in experiment.faults})
+    lease = ReaperLease(ledger, log_dir=folder.logs, drivers=drivers)
+    world, toxiproxy = rig.build(
+        experiment, run=folder.run, log_dir=folder.logs, origin_ns=clock.origin_ns, ledger=ledger, lease=lease
+    )
     header = _header(experiment, timeline, folder, wall_now().isoformat(timespec="milliseconds"), toxiproxy)
     _write_phase_0(folder, experiment, timeline, header)
     return world, header
@@ -161,7 +205,7 @@ def _conclude(
     if ending.dirty:
         raise TargetDirty(
             "the target is not as it was found:\n  " + "\n  ".join(ending.dirty),
-            hint=f"type: harness heal {folder.path}",
+            hint=f"type: harness heal --run {folder.run}",
         )
     if signals.received:
         click.echo(f"interrupted by {signals.received}; the journal is kept: {folder.journal}", err=True)
@@ -218,6 +262,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.received = ""
+        self.count = 0
         self.tell: Callable[[str], None] = _give_up
         self._before: dict[int, _Handler] = {}
 
@@ -231,6 +276,7 @@ class _Signals:
 
     def _on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the shape of a handler
         self.received = signal.Signals(number).name
+        self.count += 1
         self.tell(self.received)
 
 

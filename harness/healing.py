@@ -1,148 +1,242 @@
-"""Taking back what a dead run left in force, from its journal alone: `harness heal`.
+"""Taking back what a dead run left: the one way of the reaper, of `harness heal` and of the next run.
 
-A fault's `FaultIntended` line holds what is needed to undo it. Process stacks and our own Toxiproxy servers end with
-the harness that started them, so what can be left is container state, toxics on a server of the user's, and the
-containers of a compose stack, which go by the name of their run.
+Everything comes from the ledger. The last thing done is undone first; a failure keeps no other from being tried; what
+failed is tried again, each time a little later. A call that was under way when its caller died may still take effect:
+what was intended and never confirmed is healed again and again until its driver's settling time is over.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-import psutil
+from harness.clients.process import started_at
+from harness.clock import Clock, Inbox, SystemClock
+from harness.errors import BadInput, EnvironmentBroke, HarnessError
+from harness.experiment import Fault
+from harness.faults import Before, Settles
+from harness.journal import Aborted, Event, FaultHealed, FaultIntended, RunEnded, Trouble, Writer, read
+from harness.ledger import Account, Failed, Healed, Ledger, Open, Opened
+from harness.result import JOURNAL
+from harness.units import NS_PER_S
 
-from harness.clients.toxiproxy import Toxiproxy
-from harness.errors import BadInput, ExitCode, HarnessError, TargetDirty
-from harness.experiment import ComposeStack, Experiment
-from harness.faults import FaultDriver
-from harness.faults.container import ContainerFaults
-from harness.faults.toxiproxy import ToxiproxyFaults
-from harness.journal import FaultHealed, FaultIntended, RunEnded, RunStarted, Writer, read
-from harness.loader import from_document
-from harness.result import RunFolder, find, runs
-from harness.stacks.compose import ComposeDriver
-
-Say = Callable[[str], None]
-
-
-def heal_runs(run: str | None, *, output: Path, dry_run: bool, say: Say) -> ExitCode:
-    """Heal one run, or every run below `output`. Raises TargetDirty when something cannot be healed."""
-    folders = [find(run, output)] if run else list(runs(output))
-    left: list[str] = []
-    done = 0
-    for folder in folders:
-        for what, step in _steps(folder, dry_run, say):
-            try:
-                if words := step():
-                    say(f"{folder.run}: {what}{words}")
-                    done += 1
-            except HarnessError as error:  # one that cannot be healed must not stop the healing of the others
-                left.append(f"{folder.run}: {what}{error}")
-    if left:
-        raise TargetDirty("not healed:\n  " + "\n  ".join(left), hint="mend the cause named there, then call it again")
-    if not done:
-        say("nothing is left in force")
-    return ExitCode.PASS
+CALL_LIMIT_NS = 15 * NS_PER_S
+AGAIN_NS = (NS_PER_S // 4, NS_PER_S // 2, NS_PER_S, 2 * NS_PER_S)
+SETTLE_EVERY_NS = NS_PER_S // 2
+SETTLE_NS = NS_PER_S
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def _steps(folder: RunFolder, dry_run: bool, say: Say) -> list[tuple[str, Callable[[], str]]]:
-    """What has to be done for a run: (what, how), in order. A journal that cannot be read is a step that fails."""
-    try:
-        header, open_faults, ended = unhealed(folder)
-    except BadInput as error:
-        return [("", partial(_refuse, error))]
-    if header is None or (ended and not open_faults):
-        return []
-    if _alive(header):
-        say(f"{folder.run}: is still running; interrupt it instead, and it heals itself")
-        return []
-    steps: list[tuple[str, Callable[[], str]]] = [
-        (f"{one.fault} ({one.kind} on {one.on}): ", partial(_heal, folder, header, one, dry_run)) for one in open_faults
-    ]
-    return steps if ended else [*steps, ("its compose stack ", partial(_take_down, folder, header, dry_run))]
+class Healer(Protocol):
+    """The part of a fault driver that needs no run: see `harness.faults`."""
+
+    def heal(self, fault: Fault, before: Before) -> None:
+        """Take it back; idempotent. Raises HarnessError."""
 
 
-def _refuse(error: BadInput) -> str:
-    raise error
+Attempt = Callable[[Callable[[], None], int], None]
 
 
-def unhealed(folder: RunFolder) -> tuple[RunStarted | None, tuple[FaultIntended, ...], bool]:
-    """A run's header, its faults that were intended and never confirmed over, the last one first; whether it ended."""
-    header: RunStarted | None = None
-    ended = False
-    intended: dict[str, FaultIntended] = {}
-    for event in read(folder.journal):
-        match event:
-            case RunStarted():
-                header = event
-            case FaultIntended():
-                intended[event.fault] = event
-            case FaultHealed():
-                intended.pop(event.fault, None)
-            case RunEnded(dirty=()):
-                return header, (), True
-            case RunEnded():
-                ended = True
-    return header, tuple(reversed(intended.values())), ended
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healing:
+    """What became of a ledger's open records, by name; `failed` with why."""
+
+    healed: tuple[str, ...]
+    failed: Mapping[str, str]
 
 
-def _alive(header: RunStarted) -> bool:
-    pid, started = header.facts.get("pid"), header.facts.get("pid_started")
-    try:
-        return isinstance(pid, int) and psutil.Process(pid).create_time() == started
-    except psutil.Error:
-        return False
+def in_time(call: Callable[[], None], limit_ns: int) -> None:
+    """Make a call in a thread that may hang without holding us. Raises what it raises, or EnvironmentBroke."""
+    raised: list[Exception] = []
+
+    def make() -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - carried to the caller
+            raised.append(error)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    thread.join(limit_ns / NS_PER_S)
+    if thread.is_alive():
+        raise EnvironmentBroke(f"no answer within {limit_ns / NS_PER_S:g} s")
+    if raised:
+        raise raised[0]
 
 
-def _heal(folder: RunFolder, header: RunStarted, intended: FaultIntended, dry_run: bool) -> str:
-    if dry_run:
-        return "would be healed"
-    experiment = from_document(header.document, base_dir=header.base_dir, where=str(folder.journal))
-    driver = _driver(intended.driver, experiment, folder.run)
-    if driver is not None:
-        fault = next((one for one in experiment.faults if one.name == intended.fault), None)
-        if fault is None:
-            raise BadInput(f"the journal's header does not know the fault {intended.fault}")
-        driver.heal(fault, intended.before)
-    writer = Writer.resume(folder.journal)
-    writer.append(FaultHealed(at_ns=intended.at_ns, fault=intended.fault, asked_ns=intended.at_ns), sync=True)
-    writer.close()
-    return "healed" if driver is not None else "ended with the harness that started it"
+class Hand:
+    """Heals one ledger's open records. `attempt` makes a call that may hang; tests make it directly."""
 
+    def __init__(
+        self,
+        account: Account,
+        healer_of: Callable[[str], Healer],
+        *,
+        by: str,
+        clock: Clock | None = None,
+        attempt: Attempt = in_time,
+    ) -> None:
+        self._account = account
+        self._ledger = Ledger(account.path)
+        self._healer_of = healer_of
+        self._by = by
+        self._clock = clock or SystemClock()
+        self._attempt = attempt
 
-def _take_down(folder: RunFolder, header: RunStarted, dry_run: bool) -> str:
-    """Take down the compose project of a run that was killed; what was done, empty when there was none."""
-    experiment = from_document(header.document, base_dir=header.base_dir, where=str(folder.journal))
-    if not isinstance(experiment.stack, ComposeStack):
+    def heal(self, limit_ns: int) -> Healing:
+        """Heal what is open, trying again what fails until `limit_ns` has passed."""
+        began_ns = self._clock.now()
+        failed: dict[str, str] = {}
+        healed: list[str] = []
+        unconfirmed: list[Open] = []
+        to_do = list(self._account.open)
+        for again_ns in self._pauses():
+            for one in tuple(to_do):
+                why = self._try(one)
+                if why:
+                    failed[one.undo.name] = why
+                    continue
+                to_do.remove(one)
+                failed.pop(one.undo.name, None)
+                unconfirmed += [] if one.injected else [one]
+                if one.injected:
+                    healed += self._over(one)
+            if not to_do or self._clock.now() - began_ns + again_ns > limit_ns:
+                break
+            self._pause(again_ns)
+        for one in unconfirmed:
+            why = self._settle(one)
+            if why:
+                failed[one.undo.name] = why
+            else:
+                healed += self._over(one)
+        for name, why in failed.items():
+            self._note(Failed(name=name, by=self._by, message=why))
+        return Healing(healed=tuple(healed), failed=failed)
+
+    def _pauses(self) -> list[int]:
+        return [*AGAIN_NS, *[AGAIN_NS[-1]] * 1000]
+
+    def _pause(self, for_ns: int) -> None:
+        self._clock.wait(Inbox[None](), self._clock.now() + for_ns)
+
+    def _try(self, one: Open) -> str:
+        """Heal one record; why it failed, or the empty string."""
+        try:
+            healer = self._healer_of(one.undo.driver)
+            self._attempt(lambda: healer.heal(one.undo.fault, one.undo.before), CALL_LIMIT_NS)
+        except HarnessError as error:
+            return f"{error}" + (f" ({error.hint})" if error.hint else "")
+        except Exception as error:  # noqa: BLE001 - a defect in one driver must not keep the others from healing
+            return f"{type(error).__name__}: {error}"
         return ""
-    stack = ComposeDriver(
-        experiment.stack,
-        links={proxy.name: "ended" for proxy in experiment.proxies},
-        base_dir=Path(experiment.base_dir),
-        log_dir=folder.logs,
-        run=folder.run,
-    )
-    if not stack.take_over():
+
+    def _settle(self, one: Open) -> str:
+        """Heal until nothing that its dead caller asked for can come any more; the last answer counts."""
+        until_ns = self._clock.now() + self._settle_ns(one)
+        why = ""
+        while self._clock.now() < until_ns:
+            self._pause(SETTLE_EVERY_NS)
+            why = self._try(one)
+        return why
+
+    def _settle_ns(self, one: Open) -> int:
+        try:
+            healer = self._healer_of(one.undo.driver)
+            return healer.settle_ns(one.undo.fault, one.undo.before) if isinstance(healer, Settles) else SETTLE_NS
+        except Exception:  # noqa: BLE001 - a driver that cannot tell gets the usual time
+            return SETTLE_NS
+
+    def _over(self, one: Open) -> list[str]:
+        self._note(Healed(name=one.undo.name, by=self._by))
+        return [one.undo.name]
+
+    def _note(self, record: Healed | Failed) -> None:
+        """A full disk must not keep anything from being healed: the record stays open, and healing twice is fine."""
+        try:
+            self._ledger.append(record)
+        except OSError:
+            return
+
+
+def boot() -> str:
+    """The id of this boot of the machine: process numbers and the monotonic clock mean nothing across boots."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
         return ""
-    if dry_run:
-        return f"{stack.project} would be taken down"
-    stack.down()
-    return f"{stack.project} is taken down"
 
 
-def _driver(name: str, experiment: Experiment, run: str) -> FaultDriver | None:
-    """The driver that can heal without the run's world, or None where nothing can be left."""
-    makers: Mapping[str, Callable[[], FaultDriver | None]] = {
-        "container": lambda: ContainerFaults(lambda container: container),
-        "toxiproxy": lambda: _toxiproxy(experiment, run),
-    }
-    return makers.get(name, lambda: None)()
+def alive(opened: Opened) -> bool:
+    """Whether the run of a ledger is still there: same boot, same pid, same start."""
+    return opened.boot == boot() and started_at(opened.pid) == opened.pid_started
 
 
-def _toxiproxy(experiment: Experiment, run: str) -> FaultDriver | None:
-    if not experiment.toxiproxy.startswith(("http://", "https://")):
-        return None
-    in_front = {proxy.upstream: proxy.name for proxy in experiment.proxies}
-    return ToxiproxyFaults(Toxiproxy(experiment.toxiproxy), run=run, proxy_of=lambda name: in_front.get(name, name))
+def reaped(account: Account) -> bool:
+    """Whether the reaper of a ledger is still there."""
+    watched = account.watched
+    same_boot = account.opened is not None and account.opened.boot == boot()
+    return same_boot and watched is not None and started_at(watched.pid) == watched.pid_started
+
+
+def tell_journal(account: Account, healing: Healing, why: str) -> None:
+    """Write into a dead run's journal what was healed after it, and its end. Nothing if the journal is gone.
+
+    Raises OSError or BadInput when it cannot be written.
+    """
+    opened = account.opened
+    journal = Path(opened.folder) / JOURNAL if opened is not None else Path()
+    if opened is None or not journal.is_file():
+        return
+    events = list(read(journal))
+    last_ns = max((event.at_ns for event in events), default=0)
+    at_ns = max(last_ns, SystemClock(opened.origin_ns).now()) if opened.boot == boot() else last_ns
+    writer = Writer.resume(journal)
+    try:
+        for event in _afterwards(events, healing, why, at_ns):
+            writer.append(event, sync=True)
+    finally:
+        writer.close()
+
+
+def _afterwards(events: list[Event], healing: Healing, why: str, at_ns: int) -> list[Event]:
+    intended = {event.fault for event in events if isinstance(event, FaultIntended)}
+    added: list[Event] = []
+    if not any(isinstance(event, Aborted | RunEnded) for event in events):
+        added.append(Aborted(at_ns=at_ns, by="error", why=why))
+    for name in healing.healed:
+        if name in intended:
+            added.append(FaultHealed(at_ns=at_ns, fault=name, asked_ns=at_ns))
+        else:
+            added.append(Trouble(at_ns=at_ns, source="healing", message=f"{name} was taken down after the run"))
+    dirty = tuple(f"{name}: {words}" for name, words in healing.failed.items())
+    if not any(isinstance(event, RunEnded) for event in events):
+        checked = "" if dirty else f"target left clean: healed and checked at {at_ns / NS_PER_S:.1f} s, {why}"
+        added.append(RunEnded(at_ns=at_ns, completed=False, dirty=dirty, checked=checked))
+    return added
+
+
+def left_by_hand(account: Account, healing: Healing) -> tuple[str, ...]:
+    """What could not be healed, each with why and what to type."""
+    undos = {one.undo.name: one.undo for one in account.open}
+    lines = []
+    for name, why in healing.failed.items():
+        undo = undos[name]
+        typed = f"\n    type: {undo.by_hand}" if undo.by_hand else ""
+        lines.append(f"{name} ({undo.kind} on {undo.on}): {why}{typed}")
+    return tuple(lines)
+
+
+def finish(account: Account, healing: Healing, why: str) -> tuple[str, ...]:
+    """Tell the journal and close the ledger; what could not be done, in words. Call it once all was tried."""
+    troubles = list(left_by_hand(account, healing))
+    try:
+        tell_journal(account, healing, why)
+        if not healing.failed:
+            Ledger(account.path).close()
+    except (OSError, BadInput) as error:
+        troubles.append(f"the journal of {account.path.stem} cannot be written: {error}")
+    return tuple(troubles)

@@ -15,7 +15,9 @@ from harness.experiment import (
     ProcessStack,
 )
 from harness.faults import FaultDriver
+from harness.faults.command import CommandFaults
 from harness.faults.container import ContainerFaults
+from harness.faults.http import HttpFaults
 from harness.faults.process import ProcessFaults
 from harness.faults.toxiproxy import ToxiproxyFaults
 from harness.links import ToxiproxyLinks
@@ -26,6 +28,7 @@ from harness.probes.process import ProcessProbe
 from harness.probes.prometheus import PrometheusProbe
 from harness.run import World
 from harness.run.loop import Watched
+from harness.run.watch import Lease, LedgerBook
 from harness.stacks import StackDriver
 from harness.stacks.addresses import fill
 from harness.stacks.compose import ComposeDriver
@@ -39,12 +42,28 @@ HOST_EVERY_NS = NS_PER_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What a fault driver's factory may need."""
+    """What a fault driver's factory may need; `harness.plugins.Site` is the part that others may rely on."""
 
     run: str
     experiment: Experiment
     stack: StackDriver
     links: ToxiproxyLinks
+    log_dir: Path
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder from which the experiment's files are found."""
+        return Path(self.experiment.base_dir)
+
+    def address(self, name: str) -> str:
+        """Where a service or a proxy is, the empty string when nobody knows. Services are known once they are up."""
+        return self.links.places.get(name) or self.links.addresses.get(name, "")
+
+    def fill(self, text: str) -> str:
+        """A text with each `{name}` of a service or a proxy replaced by its address. Raises BadInput."""
+        places = {**self.links.addresses, **self.links.places}
+        filled = fill(text, places, where=text)
+        return filled.replace("http://http://", "http://").replace("http://https://", "https://")
 
     def container(self, name: str) -> str:
         """The container that a name means: a service of a compose stack, else the name itself."""
@@ -68,7 +87,7 @@ class Site:
 def _toxiproxy(site: Site) -> FaultDriver:
     if site.links.client is None:
         raise BadInput("a toxic needs a proxy: the experiment has none", hint="name a link under `proxies:`")
-    return ToxiproxyFaults(site.links.client, run=site.run, proxy_of=site.proxy, ended=site.links.ended)
+    return ToxiproxyFaults(site.links.client, run=site.run, proxy_of=site.proxy)
 
 
 def _container(site: Site) -> FaultDriver:
@@ -86,10 +105,20 @@ def _process(site: Site) -> FaultDriver:
     return ProcessFaults(site.stack)
 
 
+def _command(site: Site) -> FaultDriver:
+    return CommandFaults(run=site.run, cwd=str(site.base_dir), log_dir=site.log_dir, address_of=site.address)
+
+
+def _http(site: Site) -> FaultDriver:
+    return HttpFaults(log_dir=site.log_dir, fill=site.fill)
+
+
 FAULTS: Mapping[str, Callable[[Site], FaultDriver]] = {
     "toxiproxy": _toxiproxy,
     "container": _container,
     "process": _process,
+    "command": _command,
+    "http": _http,
 }
 
 
@@ -104,11 +133,13 @@ def _stack(experiment: Experiment, links: Mapping[str, str], log_dir: Path, run:
             return ComposeDriver(spec, links=links, base_dir=base_dir, log_dir=log_dir, run=run)
 
 
-def build(experiment: Experiment, *, run: str, log_dir: Path, origin_ns: int) -> tuple[World, str]:
+def build(
+    experiment: Experiment, *, run: str, log_dir: Path, origin_ns: int, ledger: LedgerBook, lease: Lease
+) -> tuple[World, str]:
     """The live drivers of a run, and which Toxiproxy serves it. Starts nothing but that server."""
     links = ToxiproxyLinks(experiment.proxies, experiment.toxiproxy, experiment.seed)
     stack = _stack(experiment, links.places, log_dir, run)
-    site = Site(run=run, experiment=experiment, stack=stack, links=links)
+    site = Site(run=run, experiment=experiment, stack=stack, links=links, log_dir=log_dir)
     needed = dict.fromkeys(fault.driver for fault in experiment.faults)
     traffic = LocustTraffic(
         experiment.traffic,
@@ -124,6 +155,8 @@ def build(experiment: Experiment, *, run: str, log_dir: Path, origin_ns: int) ->
         faults={name: FAULTS[name](site) for name in needed},
         probes=lambda: _probes(experiment.probes, site),
         target=lambda: _target(experiment, links, stack),
+        ledger=ledger,
+        lease=lease,
         log_dir=log_dir,
         drain_ns=experiment.traffic.timeout_ns + NS_PER_S,
         workers=experiment.traffic.processes,

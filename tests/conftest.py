@@ -69,6 +69,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(f"needs {part}: {why}")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Ledgers and locks of tests lie in a folder of their own; never in that of the person who tests."""
+    os.environ["HARNESS_STATE"] = str(tmp_path_factory.mktemp("state"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`pytest --update-golden` writes tests/golden/ anew; the diff is then read by a person."""
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew instead of comparing")

@@ -20,7 +20,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("clients.", "proxy."),
     ("judges.", "reports.", "stacks.", "traffic.", "faults.", "probes.", "links"),
     ("run.", "result"),
-    ("testing.", "rig", "healing", "doctor", "starter"),
+    (
+        *("testing.", "rig", "healing", "healers", "leftovers", "halting", "residue", "unhealed"),
+        *("locks", "doctor", "starter"),
+    ),
+    ("reaper.",),
     ("conduct", "cli", "__main__", ""),
 )
 PURE = ("experiment", "plan", "verdict", "timeline")

@@ -1,111 +1,181 @@
-"""`harness heal`: what a dead run left in force is found in its journal alone."""
+"""Healing from a ledger: order, tries, settling, and what a journal is told. On a fake clock, with a fake target."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 
-from harness.errors import ExitCode
-from harness.healing import heal_runs, unhealed
-from harness.journal import Event, FaultHealed, FaultIntended, RunEnded, RunStarted, Writer
-from harness.result import RunFolder, create
+from harness.errors import EnvironmentBroke
+from harness.experiment import Fault
+from harness.faults import Before
+from harness.healing import Hand, Healing, in_time, left_by_hand, tell_journal
+from harness.journal import Aborted, FaultHealed, FaultIntended, RunEnded, RunStarted, Trouble, Writer
+from harness.journal import read as read_journal
+from harness.ledger import Account, Injected, Intended, Ledger, Opened, Undo, read
+from harness.testing import FakeClock
+from harness.units import NS_PER_S
 
-DOCUMENT = {
-    "name": "frozen",
-    "why": "It thaws.",
-    "stack": {"process": {"api": {"command": "api"}}},
-    "traffic": {"scenario": "s.py", "target": "api"},
-    "stages": [{"name": "steady", "role": "steady", "users": 1, "hold": "30s"}],
-    "faults": [{"name": "freeze", "process": "pause", "on": "api", "during": "steady", "for": "10s"}],
-}
-
-
-def intended(name: str) -> FaultIntended:
-    """A fault that was begun."""
-    return FaultIntended(at_ns=5, fault=name, driver="process", kind="pause", on="api", params={}, before={})
+HEADER = RunStarted(
+    at_ns=0, schema=1, run="r", wall="2026-01-01T00:00:00Z", seed=1, plan_ns=0, document={}, base_dir="", facts={}
+)
 
 
-def dead_run(root: Path, *events: Event, facts: dict[str, object] | None = None) -> RunFolder:
-    """A journal with a header and these events."""
-    folder = create(root, "frozen", datetime(2026, 1, 1, tzinfo=UTC))
-    writer = Writer.create(folder.journal)
-    header = RunStarted(
-        at_ns=0,
-        schema=1,
-        run=folder.run,
-        wall="2026-01-01T00:00:00Z",
-        seed=1,
-        plan_ns=1,
-        document=DOCUMENT,
-        base_dir=".",
-        facts=facts or {},  # type: ignore[arg-type]
-    )
-    for event in (header, *events):
+class Target:
+    """What is in force, by name; `failing` names fail so often; `late` names come into force at that time."""
+
+    def __init__(self, clock: FakeClock, *in_force: str) -> None:
+        self.clock = clock
+        self.in_force = set(in_force)
+        self.failing: dict[str, int] = {}
+        self.late: dict[str, int] = {}
+        self.asked: list[tuple[float, str]] = []
+
+    def heal(self, fault: Fault, before: Before) -> None:
+        """Take back what is in force by now."""
+        assert before == {"was": fault.name}
+        self.asked.append((self.clock.now() / NS_PER_S, fault.name))
+        if self.late.get(fault.name, self.clock.now() + 1) <= self.clock.now():
+            self.in_force.add(fault.name)
+            del self.late[fault.name]
+        if self.failing.get(fault.name, 0) > 0:
+            self.failing[fault.name] -= 1
+            raise EnvironmentBroke(f"{fault.name} sticks", hint="pull")
+        self.in_force.discard(fault.name)
+
+
+def directly(call: Callable[[], None], limit_ns: int) -> None:
+    """An attempt without a thread."""
+    call()
+
+
+def account(tmp_path: Path, names: Mapping[str, bool]) -> Account:
+    """A dead run's ledger with these faults, each injected or only intended."""
+    opened = Opened(
+        schema=1, run="r", experiment="e", folder=str(tmp_path), user="me", wall="", pid=1, pid_started=0.0,
+        boot="another boot", origin_ns=0,
+    )  # fmt: skip
+    ledger = Ledger(tmp_path / "r.jsonl")
+    ledger.append(opened)
+    for name, injected in names.items():
+        undo = Undo(name=name, driver="fake", kind="freeze", on="web", before={"was": name}, by_hand=f"thaw {name}")
+        ledger.append(Intended(undo=undo))
+        if injected:
+            ledger.append(Injected(name=name))
+    return read(ledger.path)
+
+
+def hand(target: Target, of: Account) -> Hand:
+    """A hand on a fake clock."""
+    return Hand(of, lambda _: target, by="reaper", clock=target.clock, attempt=directly)
+
+
+def test_the_last_one_is_healed_first_and_the_ledger_knows(tmp_path: Path) -> None:
+    """Reverse order; afterwards nothing is open."""
+    target = Target(FakeClock(), "a", "b")
+    of = account(tmp_path, {"a": True, "b": True})
+    assert hand(target, of).heal(NS_PER_S) == Healing(healed=("b", "a"), failed={})
+    assert target.asked == [(0.0, "b"), (0.0, "a")]
+    assert read(of.path).open == ()
+
+
+def test_one_that_fails_keeps_no_other_and_is_tried_again_a_little_later(tmp_path: Path) -> None:
+    """b fails twice: a is healed at once, b at its third try after growing pauses."""
+    target = Target(FakeClock(), "a", "b")
+    target.failing = {"b": 2}
+    healing = hand(target, account(tmp_path, {"a": True, "b": True})).heal(10 * NS_PER_S)
+    assert healing == Healing(healed=("a", "b"), failed={})
+    assert target.asked == [(0.0, "b"), (0.0, "a"), (0.25, "b"), (0.75, "b")]
+
+
+def test_what_cannot_be_healed_is_told_with_what_to_type_and_stays_open(tmp_path: Path) -> None:
+    """Tries end with the time limit."""
+    target = Target(FakeClock(), "a", "b")
+    target.failing = {"b": 10_000}
+    of = account(tmp_path, {"a": True, "b": True})
+    healing = hand(target, of).heal(5 * NS_PER_S)
+    assert healing == Healing(healed=("a",), failed={"b": "b sticks (pull)"})
+    assert target.clock.now() <= 5 * NS_PER_S
+    assert left_by_hand(of, healing) == ("b (freeze on web): b sticks (pull)\n    type: thaw b",)
+    assert [one.undo.name for one in read(of.path).open] == ["b"]
+
+
+def test_a_call_that_was_under_way_when_its_caller_died_is_caught_when_it_takes_effect(tmp_path: Path) -> None:
+    """Intended, never confirmed; it comes into force 0.7 s after the first heal and is healed again."""
+    target = Target(FakeClock())
+    target.late = {"a": 7 * NS_PER_S // 10}
+    healing = hand(target, account(tmp_path, {"a": False})).heal(NS_PER_S)
+    assert healing.healed == ("a",)
+    assert not target.in_force
+    assert not target.late
+
+
+def test_a_driver_that_nobody_knows_does_not_keep_the_others_from_healing(tmp_path: Path) -> None:
+    """A plug-in that is gone: its fault is told, the rest is healed."""
+    target = Target(FakeClock(), "a")
+    of = account(tmp_path, {"a": True, "b": True})
+
+    def healer_of(driver: str) -> Target:
+        if not target.asked:
+            target.asked.append((0.0, driver))
+            raise EnvironmentBroke("there is no driver 'fake' here")
+        return target
+
+    target.failing = {"b": 10_000}
+    healing = Hand(of, healer_of, by="heal", clock=target.clock, attempt=directly).heal(0)
+    assert healing.healed == ("a",)
+    assert set(healing.failed) == {"b"}
+
+
+def test_a_call_that_hangs_holds_nobody(tmp_path: Path) -> None:
+    """The time limit of one call is an error of that call."""
+    import threading
+
+    gate = threading.Event()
+    with pytest.raises(EnvironmentBroke, match=r"no answer within 0\.05 s"):
+        in_time(lambda: gate.wait(20) and None, NS_PER_S // 20)
+    gate.set()
+    assert tmp_path.exists()
+
+
+def journal(tmp_path: Path, *events: FaultIntended | Aborted | RunEnded) -> None:
+    """A run's journal that ends here."""
+    writer = Writer.create(tmp_path / "journal.jsonl")
+    for event in (HEADER, *events):
         writer.append(event)
     writer.close()
-    return folder
 
 
-def test_an_intended_fault_without_a_heal_is_open(tmp_path: Path) -> None:
-    """The last one first; a healed one is closed."""
-    folder = dead_run(
-        tmp_path, intended("a"), intended("b"), intended("c"), FaultHealed(at_ns=9, fault="b", asked_ns=8)
-    )
-    assert [event.fault for event in unhealed(folder)[1]] == ["c", "a"]
+INTENDED = FaultIntended(at_ns=5, fault="a", driver="fake", kind="freeze", on="web", params={}, before={})
 
 
-def test_a_run_that_ended_clean_has_nothing_open(tmp_path: Path) -> None:
-    """RunEnded without dirt closes everything."""
-    folder = dead_run(tmp_path, intended("a"), RunEnded(at_ns=9, completed=True))
-    assert unhealed(folder)[1] == ()
+def test_a_dead_runs_journal_is_told_what_was_healed_and_that_it_ended(tmp_path: Path) -> None:
+    """Aborted with why, FaultHealed, RunEnded that is not complete: `harness judge` can go on from there."""
+    journal(tmp_path, INTENDED)
+    of = account(tmp_path, {"stack": True, "a": True})
+    tell_journal(of, Healing(healed=("a", "stack"), failed={}), "the harness died")
+    told = list(read_journal(tmp_path / "journal.jsonl"))[2:]
+    assert [type(event) for event in told] == [Aborted, FaultHealed, Trouble, RunEnded]
+    assert told[0] == Aborted(at_ns=5, by="error", why="the harness died")
+    assert isinstance(told[-1], RunEnded)
+    assert not told[-1].completed
+    assert told[-1].dirty == ()
+    assert "healed and checked" in told[-1].checked
 
 
-def test_a_run_that_ended_dirty_is_still_open(tmp_path: Path) -> None:
-    """Exit code 5 sends people here: there must be something to heal."""
-    folder = dead_run(tmp_path, intended("a"), RunEnded(at_ns=9, completed=True, dirty=("a",)))
-    assert [event.fault for event in unhealed(folder)[1]] == ["a"]
+def test_what_is_left_dirty_stands_in_the_journals_end(tmp_path: Path) -> None:
+    """Nobody may read such a run as clean."""
+    journal(tmp_path, INTENDED)
+    tell_journal(account(tmp_path, {"a": True}), Healing(healed=(), failed={"a": "sticks"}), "the harness died")
+    ended = list(read_journal(tmp_path / "journal.jsonl"))[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.dirty == ("a: sticks",)
+    assert ended.checked == ""
 
 
-def test_healing_is_written_into_the_journal_so_that_it_is_done_once(tmp_path: Path) -> None:
-    """A process fault ended with its harness; the second call finds nothing."""
-    dead_run(tmp_path, intended("freeze"))
-    said: list[str] = []
-    assert heal_runs(None, output=tmp_path, dry_run=False, say=said.append) is ExitCode.PASS
-    assert "ended with the harness" in said[0]
-    said.clear()
-    heal_runs(None, output=tmp_path, dry_run=False, say=said.append)
-    assert said == ["nothing is left in force"]
-
-
-def test_a_dry_run_only_says(tmp_path: Path) -> None:
-    """The journal is as before."""
-    folder = dead_run(tmp_path, intended("freeze"))
-    before = folder.journal.read_bytes()
-    said: list[str] = []
-    heal_runs(None, output=tmp_path, dry_run=True, say=said.append)
-    assert "would be healed" in said[0]
-    assert folder.journal.read_bytes() == before
-
-
-def test_a_run_that_is_still_going_on_is_left_alone(tmp_path: Path) -> None:
-    """Its process lives: it heals itself."""
-    me = psutil.Process()
-    folder = dead_run(tmp_path, intended("freeze"), facts={"pid": me.pid, "pid_started": me.create_time()})
-    before = folder.journal.read_bytes()
-    said: list[str] = []
-    heal_runs(None, output=tmp_path, dry_run=False, say=said.append)
-    assert "still running" in said[0]
-    assert folder.journal.read_bytes() == before
-
-
-@pytest.mark.parametrize("cut", [1, 5])
-def test_a_half_written_last_line_does_not_stop_healing(tmp_path: Path, cut: int) -> None:
-    """Killed in the middle of a line."""
-    folder = dead_run(tmp_path, intended("freeze"))
-    with folder.journal.open("ab") as file:
-        file.write(b'{"event":"Traffic"'[:cut])
-    heal_runs(None, output=tmp_path, dry_run=False, say=lambda _: None)
-    assert unhealed(folder)[1] == ()
+def test_a_run_that_had_ended_is_not_ended_twice(tmp_path: Path) -> None:
+    """Healed later by a person: only the healing is added."""
+    journal(tmp_path, INTENDED, RunEnded(at_ns=9, completed=True, dirty=("a",)))
+    tell_journal(account(tmp_path, {"a": True}), Healing(healed=("a",), failed={}), "later")
+    assert [type(event) for event in read_journal(tmp_path / "journal.jsonl")][3:] == [FaultHealed]

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from harness.clients import process
 from harness.errors import EnvironmentBroke
 
@@ -27,9 +29,9 @@ class Compose:
     """One project: a compose file, a name of its own, and the environment that the file's variables are filled from."""
 
     def __init__(self, file: Path, project: str, env: Mapping[str, str]) -> None:
-        self._file = file
-        self._project = project
-        self._env = {**os.environ, **env}
+        self.file = file
+        self.project = project
+        self.env = dict(env)
         self._child: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
@@ -46,8 +48,15 @@ class Compose:
         if child is not None:
             process.end_groups((child.pid,))
 
+    def end_others(self) -> None:
+        """End calls on this project that a dead harness has left at work: found by the project's name, our own mark."""
+        for other in psutil.process_iter(["cmdline"]):
+            words = other.info["cmdline"] or ()
+            if "-p" in words and self.project in words and "up" in words:
+                process.end_groups((other.pid,))
+
     def _run(self, *words: str, timeout_s: float) -> None:
-        command = [*program(), "-p", self._project, "-f", str(self._file), *words]
+        command = [*program(), "-p", self.project, "-f", str(self.file), *words]
         with tempfile.TemporaryFile() as output:  # a pipe would stay open, and us waiting, with any child of compose
             code = self._wait(command, output, timeout_s)
             if code:
@@ -62,7 +71,7 @@ class Compose:
         """Run it in a session of its own: a Ctrl-C in the terminal is for us, who will call `down`."""
         self._child = child = subprocess.Popen(
             command,
-            env=self._env,
+            env={**os.environ, **self.env},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

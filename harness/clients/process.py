@@ -10,12 +10,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from harness.clients.poll import poll
 from harness.errors import EnvironmentBroke
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 TERM_NS = 5_000_000_000
 """How long a group may take to end in order before it is killed."""
 KILL_NS = 5_000_000_000
@@ -38,7 +40,20 @@ class Usage:
 
 
 def started_at(pid: int) -> float | None:
-    """The start time of a process (seconds since the epoch), None when it has gone: with the pid, its identity."""
+    """When a process started, in seconds since the machine's boot; None when it has gone. With the pid, its identity.
+
+    From /proc/PID/stat, field 22 (proc(5)): psutil's `create_time` is on the wall clock, which may be set meanwhile.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None if Path("/proc/self/stat").exists() else _started_by_wall(pid)
+    state, *rest = text.rpartition(")")[2].split()
+    return None if state in {"Z", "X"} else int(rest[18]) / _TICKS_PER_S
+
+
+def _started_by_wall(pid: int) -> float | None:
+    """Where there is no /proc."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()

@@ -184,6 +184,7 @@ def wind_down(
     """Heal, drain, look, take down. Each part is tried whatever the parts before it did; every error is kept."""
     faults.heal_rest()
     drain_ns = world.drain_ns if loaded and not loop.hurry else 0
+    loop.on_hurry = lambda: world.traffic.stop(0)
     _try(loop, "stopping the traffic", lambda: world.traffic.stop(drain_ns), drain_ns + DRAIN_MARGIN_NS)
     until_ns = loop.clock.now() + LAST_ROWS_NS
     while loaded and not loop.traffic_ended and loop.clock.now() < until_ns:

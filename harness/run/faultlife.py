@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
-from harness.faults import Before, FaultDriver, Feels, Felt, Tells
+from harness.faults import Before, FaultDriver, Feels, Felt, Settles, Tells
 from harness.journal import FaultFailed, FaultFelt, FaultHealed, FaultInjected, FaultIntended, Json
 from harness.ledger import Failed, Healed, Injected, Intended, Undo
 from harness.run.loop import Done, Loop
 from harness.run.watch import Books
+from harness.secrets import hide
 from harness.units import NS_PER_S
 
 INJECT_LIMIT_NS = 15 * NS_PER_S
@@ -27,15 +28,22 @@ HEAL_LIMIT_NS = 20 * NS_PER_S
 FELT_LIMIT_NS = 5 * NS_PER_S
 HEAL_TRIES = 3
 TRY_AGAIN_NS = NS_PER_S // 2
+SETTLE_NS = NS_PER_S
+"""For drivers that do not say how long a call under way may take to have its effect."""
 
 
 @dataclass
 class _Life:
-    """One fault under way. `busy`: a call of its driver has not answered yet."""
+    """One fault under way. `busy`: a call of its driver has not answered yet.
+
+    `confirmed`: the injection answered well. One that did not may still take effect, however late: it is healed, and
+    once its driver's settling time is over, healed again.
+    """
 
     fault: Fault
     before: Before = field(default_factory=dict)
     touched: bool = False
+    confirmed: bool = False
     busy: bool = False
     end_wanted: bool = False
 
@@ -58,45 +66,54 @@ class Faults:
         life = self._lives[fault.name] = _Life(fault=fault, busy=True)
         driver = self._drivers[fault.driver]
 
-        def intend(done: Done) -> None:
+        def seen(done: Done) -> None:
             life.busy = False
             if done.error is not None:
                 self._failed(fault, "before", done.error)
-                del self._lives[fault.name]
-                return
-            life.before = done.result if isinstance(done.result, Mapping) else {}
-            if life.end_wanted:
-                self._failed(fault, "inject", EnvironmentBroke("its time was over before it could begin"))
-            elif self._books.note(Intended(undo=_undo(fault, life.before, driver))):
-                self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
-                if self._may_begin():
-                    inject()
+            else:
+                life.before = done.result if isinstance(done.result, Mapping) else {}
+                if self._intend(life):
+                    self._inject(life)
                     return
-                self._books.note(Healed(name=fault.name, by="run"))
             del self._lives[fault.name]
 
-        def inject() -> None:
-            asked_ns = self._loop.clock.now()
-            life.touched = life.busy = True
-
-            def injected(done: Done) -> None:
-                life.busy = False
-                if done.error is not None:
-                    self._failed(fault, "inject", done.error)
-                else:
-                    now = self._loop.clock.now()
-                    self._loop.write(FaultInjected(at_ns=now, fault=fault.name, asked_ns=asked_ns))
-                    self._books.note(Injected(name=fault.name))
-                if life.end_wanted:
-                    self.end(fault)
-
-            self._loop.ask(
-                f"injecting {fault.name}", lambda: driver.inject(fault, life.before), INJECT_LIMIT_NS, injected
-            )
-
         self._loop.ask(
-            f"looking at {fault.on} before {fault.name}", lambda: driver.before(fault), INJECT_LIMIT_NS, intend
+            f"looking at {fault.on} before {fault.name}", lambda: driver.before(fault), INJECT_LIMIT_NS, seen
         )
+
+    def _intend(self, life: _Life) -> bool:
+        """Write down what will undo it; False when it must not begin any more."""
+        fault = life.fault
+        if life.end_wanted:
+            self._failed(fault, "inject", EnvironmentBroke("its time was over before it could begin"))
+            return False
+        if not self._books.note(Intended(undo=_undo(fault, life.before, self._drivers[fault.driver]))):
+            return False
+        self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
+        if not self._may_begin():
+            self._books.note(Healed(name=fault.name, by="run"))
+            return False
+        return True
+
+    def _inject(self, life: _Life) -> None:
+        fault = life.fault
+        driver = self._drivers[fault.driver]
+        asked_ns = self._loop.clock.now()
+        life.touched = life.busy = True
+
+        def injected(done: Done) -> None:
+            life.busy = False
+            if done.error is not None:
+                self._failed(fault, "inject", done.error)
+            else:
+                now = self._loop.clock.now()
+                self._loop.write(FaultInjected(at_ns=now, fault=fault.name, asked_ns=asked_ns))
+                self._books.note(Injected(name=fault.name))
+                life.confirmed = True
+            if life.end_wanted:
+                self.end(fault)
+
+        self._loop.ask(f"injecting {fault.name}", lambda: driver.inject(fault, life.before), INJECT_LIMIT_NS, injected)
 
     def _may_begin(self) -> bool:
         """Nothing new is touched once the run is stopping, its journal is full, or nobody watches over it."""
@@ -140,7 +157,10 @@ class Faults:
 
         def healed(done: Done) -> None:
             now = self._loop.clock.now()
-            if done.error is None:
+            if done.error is None and not life.confirmed:
+                life.confirmed = True
+                self._loop.later(now + _settle_ns(driver, life), lambda: self._heal(life, tried))
+            elif done.error is None:
                 self._loop.write(FaultHealed(at_ns=now, fault=fault.name, asked_ns=asked_ns), sync=True)
                 self._books.note(Healed(name=fault.name, by="run"))
                 self.healed.append((fault, life.before))
@@ -151,7 +171,7 @@ class Faults:
                 self._failed(fault, "heal", done.error)
                 self._books.note(Failed(name=fault.name, by="run", message=str(done.error)))
                 by_hand = _undo(fault, life.before, driver).by_hand
-                typed = f"; type: {by_hand}" if by_hand else ""
+                typed = f"; type: {hide(by_hand)}" if by_hand else ""
                 self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}{typed}")
                 del self._lives[fault.name]
 
@@ -168,6 +188,10 @@ class Faults:
         self._loop.write(FaultFailed(at_ns=self._loop.clock.now(), fault=fault.name, step=step, message=str(error)))
 
 
+def _settle_ns(driver: FaultDriver, life: _Life) -> int:
+    return driver.settle_ns(life.fault, life.before) if isinstance(driver, Settles) else SETTLE_NS
+
+
 def _undo(fault: Fault, before: Before, driver: FaultDriver) -> Undo:
     params: dict[str, Json] = dict(fault.params)
     return Undo(
@@ -182,7 +206,8 @@ def _undo(fault: Fault, before: Before, driver: FaultDriver) -> Undo:
 
 
 def _intended(fault: Fault, before: Before, at_ns: int) -> FaultIntended:
-    params: dict[str, Json] = dict(fault.params)
+    """For people: unlike the ledger, which heals, it shows no secrets."""
+    params: dict[str, Json] = hide(dict(fault.params))
     return FaultIntended(
         at_ns=at_ns,
         fault=fault.name,
@@ -190,5 +215,5 @@ def _intended(fault: Fault, before: Before, at_ns: int) -> FaultIntended:
         kind=fault.kind,
         on=fault.on,
         params=params,
-        before=dict(before),
+        before=hide(dict(before)),
     )

@@ -119,14 +119,15 @@ class Loop:
         self.inbox = inbox
         self.stopped: tuple[str, str] | None = None
         self.hurry = False
+        self.on_hurry: Call | None = None
         self.traffic_ended = False
         self.lost_workers: set[int] = set()
         self.journal_error: OSError | None = None
         self._calls = calls
         self._journal = journal
         self._guard = guard
-        self._awaited: dict[int, tuple[int, str, Then]] = {}
         self._steady = steady or SteadyState()
+        self._awaited: dict[int, tuple[int, str, Then]] = {}
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._number = 0
         self._watched: tuple[Watched, ...] = ()
@@ -190,13 +191,13 @@ class Loop:
         if breach:
             self.abort("guard", breach)
 
-    def watch(self, watched: tuple[Watched, ...]) -> None:
     def check_steady(self) -> None:
         """Abort when the steady state is not there: asked once, just before the first fault."""
         why = self._steady.broken(self.clock.now())
         if why:
             self.abort("steady_state", why)
 
+    def watch(self, watched: tuple[Watched, ...]) -> None:
         """Read these probes from now on; none: stop reading."""
         self._watched = watched
         self._probe_due = dict.fromkeys(range(len(watched)), self.clock.now())
@@ -207,8 +208,10 @@ class Loop:
             if awaited is not None:
                 awaited[2](message)
         elif isinstance(message, Stop):
-            self.hurry = self.stopped is not None
+            self.hurry = self.hurry or self.stopped is not None
             self.abort("signal", message.why)
+            if self.hurry and self.on_hurry is not None:
+                self.ask("hurrying", self.on_hurry, PROBE_LIMIT_NS, lambda _: None)
         else:
             self.traffic_ended |= isinstance(message, TrafficEnded)
             if isinstance(message, WorkerLost):
@@ -218,10 +221,10 @@ class Loop:
     def _note(self, event: Event) -> None:
         self.write(event)
         self._guard.feed(event)
+        self._steady.feed(event)
 
     def _expire(self) -> None:
         now = self.clock.now()
-        self._steady.feed(event)
         for number in [number for number, (deadline, _, _) in self._awaited.items() if deadline <= now]:
             _, what, then = self._awaited.pop(number)
             then(Done(call=number, error=EnvironmentBroke(f"{what}: no answer within the time limit")))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from harness.clients.compose import Compose
 from harness.clients.docker import Docker, Document
 from harness.clients.poll import poll
 from harness.clock import Clock, SystemClock
 from harness.errors import EnvironmentBroke, HarnessError
-from harness.experiment import ComposeStack, Ready
+from harness.experiment import ComposeStack, Fault, Ready
+from harness.journal import Json
+from harness.ledger import Undo
 from harness.stacks import Announce
 from harness.stacks.addresses import fill
 from harness.stacks.ready import EVERY_NS, last_lines, unready
@@ -106,10 +110,17 @@ class ComposeDriver:
             return [f"and it could not be taken down: {error}"]
         return []
 
-    def take_over(self) -> bool:
-        """Make ours what a dead harness has left of this run, so that `down` ends it; False when nothing is left."""
-        self._started = bool(self._docker.containers({PROJECT_LABEL: self.project}))
-        return self._started
+    def undo(self) -> Undo:
+        """What takes the project down again."""
+        compose = self._compose
+        return Undo(
+            name="stack",
+            driver="compose",
+            kind="up",
+            on=self.project,
+            before={"file": str(compose.file.absolute()), "env": dict(compose.env)},
+            by_hand=f"docker compose -f {shlex.quote(str(compose.file.absolute()))} -p {self.project} down --volumes",
+        )
 
     def address(self, service: str) -> str:
         """host:port of the service's first published port. Raises KeyError when it publishes none."""
@@ -178,6 +189,32 @@ class ComposeDriver:
             return [last_lines(self._docker.logs(r.id, _LOGGED_LINES), of=r.service) for r in found]
         except HarnessError as error:
             return [f"(their logs cannot be read: {error})"]
+
+
+class ComposeHealer:
+    """Takes down a project that outlived its harness."""
+
+    def __init__(self, docker: Docker | None = None) -> None:
+        self._docker = docker or Docker()
+
+    def heal(self, fault: Fault, before: Mapping[str, Json]) -> None:
+        """Take the project `fault.on` down with its volumes; one that is gone is fine. Raises EnvironmentBroke."""
+        env = {str(key): str(value) for key, value in cast("Mapping[str, str]", before["env"]).items()}
+        compose = Compose(Path(str(before["file"])), fault.on, env)
+        compose.end_others()
+        compose.down()
+        left = self._docker.containers({PROJECT_LABEL: fault.on})
+        if left:
+            raise EnvironmentBroke(f"{len(left)} containers of {fault.on} are still there", hint="docker compose down")
+
+    def settle_ns(self, fault: Fault, before: Mapping[str, Json]) -> int:  # noqa: ARG002 - the contract's shape
+        """What the Engine was asked for by a `compose up` that is ended now comes to pass."""
+        return 2_000_000_000
+
+
+def healer() -> ComposeHealer:
+    """What the reaper heals with."""
+    return ComposeHealer()
 
 
 def replicas(listed: Sequence[Document]) -> tuple[Replica, ...]:

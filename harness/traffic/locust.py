@@ -74,9 +74,13 @@ class LocustTraffic:
         self._tell_master({"load": asdict(load)})
 
     def stop(self, drain_ns: int) -> None:
-        """No new iterations, wait up to `drain_ns` for answers, call the rest lost, end the processes."""
+        """No new iterations, wait up to `drain_ns` for answers, call the rest lost, end the processes.
+
+        A second call, from another thread, ends the waiting of the first.
+        """
         listener = self._listener
         if listener is None or listener.stopping.is_set():
+            self._tell_master({"stop": {"drain_ns": 0}})
             return
         listener.stopping.set()
         if not listener.ready:  # nobody has sent anything yet, and a child that is importing hears nothing

@@ -26,6 +26,7 @@ from harness.traffic.settings import ChildSettings
 # a turn, so that the ramp keeps its share of a busy process.
 _BURST_NS = 500_000
 _MAX_TROUBLES = 20
+_LOOK_EVERY_S = 0.2
 _LAST_GRACE_S = 1.0
 
 
@@ -166,9 +167,11 @@ class Crowd:
         while self._users:
             self._dismiss_last()
 
-    def wait_gone(self, seconds: float) -> None:
-        """Wait up to `seconds` for every user to finish."""
-        self._runner.user_greenlets.join(timeout=seconds)
+    def wait_gone(self, left_s: Callable[[], float]) -> None:
+        """Wait for every user to finish, as long as `left_s`, asked again and again, allows."""
+        while (seconds := left_s()) > 0:
+            if self._runner.user_greenlets.join(timeout=min(seconds, _LOOK_EVERY_S)):
+                return
 
     def end_rest(self) -> None:
         """Kill who is still there; on_stop has a last second."""

@@ -71,8 +71,9 @@ class _Hub:
 
     def _stop(self, terms: dict[str, Any]) -> None:
         environment: Any = self._runner.environment
-        environment.events.test_stopping.fire(environment=environment)
-        self._runner.update_state(STATE_STOPPING)
+        if self._runner.state != STATE_STOPPING:  # a second order only shortens the drain
+            environment.events.test_stopping.fire(environment=environment)
+            self._runner.update_state(STATE_STOPPING)
         self._runner.send_message(STOP, terms)
 
     def _quit(self) -> None:

@@ -89,7 +89,7 @@ class _Worker:
         self._now = now
         self._begin = Signal()
         self._stop = Signal()
-        self._drain_ns = 0
+        self._drain_until_ns = 0
         self._unanswered = 0
         runner.register_message(BEGIN, lambda environment, msg: self._begin.set())  # noqa: ARG005 - Locust's shape
         runner.register_message(LOAD, self._on_load)
@@ -122,7 +122,7 @@ class _Worker:
         self._runner.update_state(STATE_CLEANUP)
         following.kill(block=True)
         self._crowd.dismiss()
-        self._crowd.wait_gone(self._drain_ns / 1e9)
+        self._crowd.wait_gone(lambda: (self._drain_until_ns - time.monotonic_ns()) / 1e9)
         self._unanswered = self._books.lose_all()
         self._crowd.end_rest()
         self._runner.update_state(STATE_STOPPED)
@@ -165,5 +165,5 @@ class _Worker:
         self._crowd.set_load(Load(**msg.data))
 
     def _on_stop(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
-        self._drain_ns = msg.data["drain_ns"]
+        self._drain_until_ns = time.monotonic_ns() + msg.data["drain_ns"]  # a second order may shorten the first
         self._stop.set()

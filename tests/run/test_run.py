@@ -197,6 +197,16 @@ def test_a_second_signal_does_not_wait_for_requests_in_flight() -> None:
     assert "stop 0" in [words for _, words in scene.world.asked]
 
 
+def test_a_second_signal_during_the_drain_cuts_it_short() -> None:
+    """The first Ctrl-C waits for answers; the second tells the traffic to wait no longer."""
+    scene = Scene()
+    scene.calls.takes_ns = 2 * NS_PER_S
+    scene.world.clock.at(8 * NS_PER_S, Stop(why="SIGINT"))
+    scene.world.clock.at(11 * NS_PER_S, Stop(why="SIGINT"))
+    scene.run(timeline())
+    assert [words for _, words in scene.world.asked if words.startswith("stop")] == ["stop 5", "stop 0"]
+
+
 @pytest.mark.parametrize(
     "words", ["up", "open web", "check freeze", "start http://web", "load 0->10", "before freeze", "inject freeze"]
 )

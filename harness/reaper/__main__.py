@@ -1,0 +1,115 @@
+"""`python -m harness.reaper`: see the package. Started by its run; nobody else has a reason to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from harness.clients.poll import poll
+from harness.clients.process import started_at
+from harness.healers import healer_of
+from harness.healing import Hand, alive, finish
+from harness.ledger import Opened, read
+from harness.reaper import ANSWER, BEAT, READY, RELEASE
+from harness.units import NS_PER_S
+
+HEAL_LIMIT_NS = 120 * NS_PER_S
+FENCE_NS = 5 * NS_PER_S
+CGROUPS = Path("/proc/self/cgroup")
+MOUNT = Path("/sys/fs/cgroup")
+
+
+def main() -> int:
+    """Hold the lease until it is released or lapses; then heal. Returns 0, or 5 when something is left."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ledger", type=Path, required=True)
+    parser.add_argument("--lease-ns", type=int, required=True)
+    parser.add_argument("drivers", nargs="*")
+    given = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # whatever ends the run's session must not end us
+    os.chdir("/")
+    leave_cgroups()
+    for driver in given.drivers:
+        healer_of(driver)  # imported now: in need, the disk may be full or the installation gone
+    opened = read(given.ledger).opened
+    if opened is None:
+        print("the ledger has no head", file=sys.stderr)
+        return 4
+    _say(READY)
+    began_ns = time.monotonic_ns()
+    if released(given.lease_ns):
+        return 0
+    return reap(given.ledger, opened, began_ns)
+
+
+def released(lease_ns: int) -> bool:
+    """Answer beats; True once released, False once the lease has lapsed or nobody can renew it any more."""
+    until_ns = time.monotonic_ns() + lease_ns
+    heard = b""
+    while (left_ns := until_ns - time.monotonic_ns()) > 0:
+        if not select.select([0], [], [], left_ns / NS_PER_S)[0]:
+            continue
+        said = os.read(0, 4096)
+        if not said:
+            return False
+        *lines, heard = (heard + said).split(b"\n")
+        for line in lines:
+            if line.decode() == RELEASE:
+                return True
+            if line.decode() == BEAT:
+                until_ns = time.monotonic_ns() + lease_ns
+                _say(ANSWER)
+    return False
+
+
+def reap(path: Path, opened: Opened, began_ns: int) -> int:
+    """Make sure that the run is dead, heal, tell the journal."""
+    lapsed_ns = time.monotonic_ns()
+    hung = fence(opened)
+    account = read(path)
+    healing = Hand(account, healer_of, by="reaper").heal(HEAL_LIMIT_NS)
+    took_s = (time.monotonic_ns() - lapsed_ns) / NS_PER_S
+    died = "hung, so it was ended" if hung else "died"
+    why = f"the harness {died}; its reaper healed {len(healing.healed)} of {len(account.open)} in {took_s:.1f} s"
+    for line in (why, *finish(account, healing, why)):
+        print(line, file=sys.stderr)
+    print(f"watched for {(lapsed_ns - began_ns) / NS_PER_S:.1f} s", file=sys.stderr)
+    return 5 if healing.failed else 0
+
+
+def fence(opened: Opened) -> bool:
+    """End a run that is still there but silent: once we heal, it must not put anything in force any more."""
+    if not alive(opened):
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(opened.pid, signal.SIGKILL)
+    poll(lambda: started_at(opened.pid) != opened.pid_started, FENCE_NS)
+    return True
+
+
+def leave_cgroups(cgroups: Path = CGROUPS, mount: Path = MOUNT) -> None:
+    """Move to the root of every control group hierarchy, where permitted: a job's group is killed as a whole."""
+    with suppress(OSError):
+        for line in cgroups.read_text().splitlines():
+            _, controllers, place = line.split(":", 2)
+            name = controllers.removeprefix("name=")
+            procs = (mount / name if name else mount) / "cgroup.procs"
+            if place != "/" and procs.exists():
+                with suppress(OSError):
+                    procs.write_text(str(os.getpid()))
+
+
+def _say(word: str) -> None:
+    with suppress(OSError):
+        os.write(1, f"{word}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,7 +29,9 @@ from harness.experiment import (
 )
 from harness.loader import document as shapes
 from harness.loader.catalogue import KINDS, Kind, index
-from harness.loader.consistency import Draft, check, resolve
+from harness.loader.consistency import check, resolve
+from harness.loader.draft import Draft
+from harness.loader.faults import Written, fault_reader
 from harness.loader.limits import parse_limit
 from harness.loader.overrides import Environ, apply_overrides, substitute
 from harness.loader.problems import Problems, nearest, shown
@@ -37,7 +39,6 @@ from harness.loader.schema import schema
 from harness.loader.sections import (
     DEFAULT_BUDGET,
     Placed,
-    fault_reader,
     read_ladder,
     read_limit,
     read_list,
@@ -166,7 +167,8 @@ def _build(
         if key not in KEYS:
             problems.add((str(key),), shapes.unknown_key(str(key), KEYS))
     head = shapes.read(shapes.Head, {key: tree[key] for key in HEAD if key in tree}, (), problems)
-    draft = _draft(tree, files, problems, index((*KINDS, *extra_kinds)))
+    seed = _seed(head)
+    draft = _draft(tree, files, seed, problems, index((*KINDS, *extra_kinds)))
     faults = check(draft, problems)
     problems.stop_if_any()
     assert head and draft.stack and draft.traffic  # noqa: S101 - what is missing was a problem
@@ -184,17 +186,26 @@ def _build(
         budget=tuple(resolve(limit.value, probes) for limit in draft.budget),
         abort=tuple(resolve(limit.value, probes) for limit in draft.abort),
         questions=tuple(question.value for question in draft.questions),
-        seed=zlib.crc32(head.name.encode()) if head.seed is None else head.seed,
+        seed=seed,
         base_dir=files.base_dir,
         document=mask(recorded),
     )
 
 
-def _draft(tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: Mapping[tuple[str, str], Kind]) -> Draft:
+def _seed(head: shapes.Head | None) -> int:
+    """What chance is drawn from: as written, else made from the name."""
+    if head is None:
+        return 0
+    return zlib.crc32(head.name.encode()) if head.seed is None else head.seed
+
+
+def _draft(
+    tree: Mapping[str, Tree], files: _Files, seed: int, problems: Problems, kinds: Mapping[tuple[str, str], Kind]
+) -> Draft:
     stack = _required(tree, "stack", problems) and read_stack(tree["stack"], ("stack",), problems)
     proxies = read_named(tree.get("proxies", {}), ("proxies",), problems, read_proxy)
     stages = _stages(tree, problems)
-    faults = read_list(tree.get("faults", []), ("faults",), problems, fault_reader(kinds))
+    faults: tuple[Placed[Written], ...] = read_list(tree.get("faults", []), ("faults",), problems, fault_reader(kinds))
     probes = read_list(tree.get("probes", []), ("probes",), problems, read_probe)
     budget = read_list(tree.get("budget", []), ("budget",), problems, read_limit)
     return Draft(
@@ -208,6 +219,7 @@ def _draft(tree: Mapping[str, Tree], files: _Files, problems: Problems, kinds: M
         budget=budget if "budget" in tree else _default_budget(),
         abort=read_list(tree.get("abort", []), ("abort",), problems, read_limit),
         questions=_questions(tree, problems),
+        seed=seed,
         partial=_partial(tree, proxies=proxies, stages=stages, faults=faults, probes=probes),
         named={
             "proxies": _names_of(tree.get("proxies")),

@@ -8,74 +8,43 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
 
 from harness.experiment import (
     MEASURED_ROLES,
     ROLES,
     ComposeStack,
-    ExternalStack,
     Fault,
     Limit,
     ProbeSpec,
     ProcessStack,
     Proxy,
     Question,
-    Stack,
     Stage,
-    TrafficSpec,
 )
+from harness.loader.draft import Draft, no_such
 from harness.loader.limits import HOST, MEMORY_AS_SIZE, PROBE_METRICS, PROBE_METRICS_OF, REQUEST_METRICS
 from harness.loader.problems import Problems, did_you_mean, shown
-from harness.loader.sections import Placed, WrittenFault
-from harness.units import format_duration
+from harness.loader.schedule import schedule
+from harness.loader.sections import Placed
+from harness.loader.victims import needs_process
 
 _REFERENCE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.-]*)\}")
+_NUMBERED = re.compile(r"-\d+$")
 _OWN_WORDS = ("port", "python")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """The sections as read. `services` is None when nobody knows them (a compose file that is not looked at).
-
-    `named` holds, by section, every name that was written, also of entries that could not be read; `partial` the
-    sections of which something could not be read: what misses a part of them may only be a consequence.
-    """
-
-    stack: Stack | None
-    services: frozenset[str] | None
-    proxies: tuple[Placed[Proxy], ...]
-    traffic: TrafficSpec | None
-    stages: tuple[Placed[Stage], ...]
-    faults: tuple[Placed[WrittenFault], ...]
-    probes: tuple[Placed[ProbeSpec], ...]
-    budget: tuple[Placed[Limit], ...]
-    abort: tuple[Placed[Limit], ...]
-    questions: tuple[Placed[Question], ...]
-    named: Mapping[str, frozenset[str]]
-    partial: frozenset[str] = frozenset()
-
-    @property
-    def links(self) -> frozenset[str] | None:
-        """Names of services and proxies: everything that has an address. None when services are unknown."""
-        return None if self.services is None else self.services | self.named["proxies"]
-
-    def scoped(self, name: str) -> bool:
-        """Whether a limit `in name` has any time to be looked at."""
-        return name in self.named["stages"] | self.named["faults"] | {stage.value.role for stage in self.stages}
 
 
 def check(draft: Draft, problems: Problems) -> tuple[Fault, ...]:
     """Note every contradiction; the faults, complete, of those that make sense."""
-    _unique(draft, problems)
     _addresses(draft, problems)
     _stages(draft, problems)
-    faults = tuple(_faults(draft, problems))
-    _fights(faults, draft, problems)
+    faults = schedule(draft, problems)
+    _unique(draft, faults, problems)
     _probes(draft, problems)
     for limit in (*draft.budget, *draft.abort):
+        _scopes(limit, draft, faults, problems)
         _limit(limit, draft, problems)
     _questions(draft, problems)
     return tuple(fault.value for fault in faults)
@@ -93,9 +62,11 @@ def resolve(limit: Limit, probes: Collection[ProbeSpec]) -> Limit:
     return replace(limit, of=of, metric=metric)
 
 
-def _unique(draft: Draft, problems: Problems) -> None:
+def _unique(draft: Draft, faults: tuple[Placed[Fault], ...], problems: Problems) -> None:
     _no_repeats(((stage.path, stage.value.name) for stage in draft.stages), "stages", problems)
-    _no_repeats(((fault.path, fault.value.name) for fault in draft.faults), "faults", problems)
+    named = [(placed.path, placed.value.name) for placed in draft.faults]
+    named += [(placed.path, placed.value.name) for placed in faults if placed.value.group]
+    _no_repeats(named, "faults", problems)
     services = draft.services or frozenset()
     for proxy in draft.proxies:
         if proxy.value.name in services:
@@ -105,10 +76,10 @@ def _unique(draft: Draft, problems: Problems) -> None:
                 hint=f"call the proxy {proxy.value.name}-link, say",
             )
     stages = {stage.value.name for stage in draft.stages}
-    for fault in draft.faults:
-        if fault.value.name in stages or fault.value.name in ROLES:
-            what = "stage" if fault.value.name in stages else "role"
-            problems.add((*fault.path, "name"), f"a {what} is called {fault.value.name} too; limits could mean either")
+    for path, name in named:
+        if name in stages or name in ROLES:
+            what = "stage" if name in stages else "role"
+            problems.add((*path, "name"), f"a {what} is called {name} too; limits could mean either")
     for stage in draft.stages:
         if stage.value.name in ROLES and stage.value.role != stage.value.name:
             message = f"a stage called {stage.value.name} must have that role, got {stage.value.role}"
@@ -128,10 +99,10 @@ def _addresses(draft: Draft, problems: Problems) -> None:
     links = draft.links
     for proxy in draft.proxies:
         if links is not None and proxy.value.upstream not in links:
-            problems.add((*proxy.path, "upstream"), _no_such("service or proxy", proxy.value.upstream, links))
+            problems.add((*proxy.path, "upstream"), no_such("service or proxy", proxy.value.upstream, links))
     _cycles({proxy.value.name: proxy for proxy in draft.proxies}, problems)
     if draft.traffic and links is not None and draft.traffic.target not in links:
-        problems.add(("traffic", "target"), _no_such("service or proxy", draft.traffic.target, links))
+        problems.add(("traffic", "target"), no_such("service or proxy", draft.traffic.target, links))
     if isinstance(draft.stack, ProcessStack):
         _process_addresses(draft.stack, draft, problems)
     if isinstance(draft.stack, ComposeStack):
@@ -155,14 +126,14 @@ def _compose_addresses(stack: ComposeStack, draft: Draft, problems: Problems) ->
         _references(value, ("stack", "compose", "env", key), draft.named["proxies"], problems)
     for name in stack.ready:
         if draft.services is not None and name not in draft.services:
-            problems.add(("stack", "compose", "ready", name), _no_such("service", name, draft.services))
+            problems.add(("stack", "compose", "ready", name), no_such("service", name, draft.services))
 
 
 def _references(text: str, path: tuple[str, ...], known: Collection[str] | None, problems: Problems) -> None:
     """Every {name} in a text must be known; that is also the only meaning that braces around a word can have."""
     for name in _REFERENCE.findall(text):
         if known is not None and name not in known:
-            problems.add(path, _no_such("service or proxy", name, known))
+            problems.add(path, no_such("service or proxy", name, known))
 
 
 def _cycles(proxies: Mapping[str, Placed[Proxy]], problems: Problems) -> None:
@@ -186,137 +157,39 @@ def _stages(draft: Draft, problems: Problems) -> None:
         problems.add(measured[0].path, "no measured stage has any users, so there is nothing to judge")
 
 
-def _faults(draft: Draft, problems: Problems) -> Iterator[Placed[Fault]]:
-    stages = {stage.value.name: stage.value for stage in draft.stages}
-    for placed in draft.faults:
-        fault, before = placed.value, len(problems.found)
-        keys = fault.keys
-        if keys.during not in draft.named["stages"]:
-            names = draft.named["stages"]
-            role = "; a role is not enough, since a fault belongs to one stage" if keys.during in ROLES else ""
-            problems.add((*placed.path, "during"), _no_such("stage", keys.during, names) + role)
-        on = _on(placed, draft, problems)
-        if keys.during not in stages:
-            continue
-        stage = stages[keys.during]
-        hold_ns = _length(placed, stage, problems)
-        if len(problems.found) == before:
-            yield Placed(
-                path=placed.path,
-                value=Fault(
-                    name=fault.name,
-                    driver=fault.kind.driver,
-                    kind=fault.kind.name,
-                    on=on,
-                    params=fault.params,
-                    stage=stage.name,
-                    after_ns=keys.after,
-                    hold_ns=hold_ns,
-                    irreversible=keys.irreversible,
-                ),
-            )
-
-
-def _length(placed: Placed[WrittenFault], stage: Stage, problems: Problems) -> int:
-    keys = placed.value.keys
-    left_ns = stage.hold_ns - keys.after
-    hold = format_duration(stage.hold_ns)
-    if left_ns <= 0:
-        got = format_duration(keys.after)
-        problems.add((*placed.path, "after"), f"expected less than {hold}, the hold of {stage.name}, got {got}")
-    elif keys.hold is not None and keys.hold > left_ns:
-        problems.add(
-            (*placed.path, "for"),
-            f"the fault outlasts {stage.name}: after {format_duration(keys.after)} + for {format_duration(keys.hold)}"
-            f" is more than its hold of {hold}",
-            hint=f"at most {format_duration(left_ns)} is left, or lengthen the hold",
-        )
-    return left_ns if keys.hold is None else keys.hold
-
-
-def _on(placed: Placed[WrittenFault], draft: Draft, problems: Problems) -> str:
-    """What the fault acts on: a toxic's service becomes the one proxy before it."""
-    fault = placed.value
-    on, driver, place = fault.keys.on, fault.kind.driver, (*placed.path, "on")
-    if driver == "toxiproxy":
-        return _proxy_of(on, place, draft, problems)
-    if driver == "process":
-        _needs_process(on, place, draft, problems)
-    elif driver == "container" and isinstance(draft.stack, ProcessStack) and on in (draft.services or ()):
-        problems.add(place, f"{on} is a process, not a container", hint=f"process: {fault.kind.name}")
-    return on
-
-
-def _proxy_of(on: str, place: tuple[str | int, ...], draft: Draft, problems: Problems) -> str:
-    if on in draft.named["proxies"]:
-        return on
-    before = [proxy.value.name for proxy in draft.proxies if proxy.value.upstream == on]
-    if len(before) == 1:
-        return before[0]
-    if before:
-        problems.add(place, f"{on} has {len(before)} proxies before it", hint=f"name one of {', '.join(before)}")
-    elif "proxies" in draft.partial:
-        pass
-    elif on in (draft.services or ()):
-        hint = f"add proxies: {{{on}-link: {{upstream: {on}}}}}, and let its clients use {on}-link"
-        problems.add(place, f"no proxy stands before {on}, so no toxic can reach it", hint=hint)
-    else:
-        problems.add(place, _no_such("proxy", on, draft.named["proxies"] | (draft.services or frozenset())))
-    return on
-
-
-def _needs_process(on: str, place: tuple[str | int, ...], draft: Draft, problems: Problems) -> None:
-    if isinstance(draft.stack, ExternalStack | ComposeStack):
-        hint = "use container: for a container; process: needs stack: {process: ...}"
-        problems.add(place, f"{on} is no process that the harness started", hint=hint)
-    elif draft.services is not None and on not in draft.services:
-        problems.add(place, _no_such("service", on, draft.services))
-
-
-def _fights(faults: tuple[Placed[Fault], ...], draft: Draft, problems: Problems) -> None:
-    kinds = {fault.value.name: fault.value.kind for fault in draft.faults}
-    for first, second in combinations(faults, 2):
-        one, two = first.value, second.value
-        if (one.driver, one.on, one.stage) != (two.driver, two.on, two.stage):
-            continue
-        if one.after_ns >= two.after_ns + two.hold_ns or two.after_ns >= one.after_ns + one.hold_ns:
-            continue
-        knobs = kinds[one.name].knobs(one.params), kinds[two.name].knobs(two.params)
-        if knobs[0] & knobs[1] or "state" in knobs[0] | knobs[1]:
-            problems.add(
-                second.path,
-                f"the faults {one.name} ({one.kind}) and {two.name} ({two.kind}) fight over {one.on} at the same time",
-                hint="let one end before the other begins, or move one to another stage",
-            )
-
-
 def _probes(draft: Draft, problems: Problems) -> None:
     links = draft.links
     for placed in draft.probes:
         probe = placed.value
         if probe.kind == "process":
-            _needs_process(probe.of, (*placed.path, "process"), draft, problems)
+            needs_process(probe.of, (*placed.path, "process"), draft, problems)
         if probe.kind == "container" and isinstance(draft.stack, ProcessStack) and probe.of in (draft.services or ()):
             problems.add((*placed.path, "container"), f"{probe.of} is a process, not a container", hint="process:")
         if probe.of == HOST:
             problems.add(placed.path, "host is the harness's own machine, which is always read; choose another name")
         for name in _REFERENCE.findall(probe.url):
             if links is not None and name not in links:
-                problems.add((*placed.path, "prometheus"), _no_such("service or proxy", name, links))
+                problems.add((*placed.path, "prometheus"), no_such("service or proxy", name, links))
     counts = Counter((placed.value.kind, placed.value.of, placed.value.url) for placed in draft.probes)
     for placed in draft.probes:
         if counts[placed.value.kind, placed.value.of, placed.value.url] > 1:
             problems.add(placed.path, f"two probes read the same of {placed.value.of}; keep one")
 
 
+def _scopes(placed: Placed[Limit], draft: Draft, faults: tuple[Placed[Fault], ...], problems: Problems) -> None:
+    drawn = {fault.value.name for fault in faults if fault.value.group}
+    known = {*draft.named["stages"], *draft.named["faults"], *drawn, *ROLES}
+    unknown_yet = draft.named["faults"] - {fault.value.group for fault in faults}
+    for name in placed.value.scope:
+        if name not in known:
+            if _NUMBERED.sub("", name) not in unknown_yet:
+                problems.add(placed.path, no_such("stage, role or fault", name, known))
+        elif "stages" not in draft.partial and not draft.scoped(name) and name not in drawn:
+            problems.add(placed.path, f"no stage has the role {name}, so the limit would never be looked at")
+
+
 def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
     limit = placed.value
-    scopes = {*draft.named["stages"], *draft.named["faults"], *ROLES}
-    for name in limit.scope:
-        if name not in scopes:
-            problems.add(placed.path, _no_such("stage, role or fault", name, scopes))
-        elif "stages" not in draft.partial and not draft.scoped(name):
-            problems.add(placed.path, f"no stage has the role {name}, so the limit would never be looked at")
     if limit.metric in REQUEST_METRICS or "probes" in draft.partial:
         return
     probes = [probe.value for probe in draft.probes]
@@ -383,9 +256,3 @@ def _levels(placed: Placed[Question], stages: tuple[Placed[Stage], ...], problem
             (*placed.path, "breaking_point", "at_least"),
             f"expected at most {levels[-1]}, the highest level, got {least}",
         )
-
-
-def _no_such(what: str, name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"no {what} is called {name}{did_you_mean(name, names)} (there are: {listed or 'none'})"

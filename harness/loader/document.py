@@ -20,6 +20,7 @@ MAX_USERS = 10_000_000
 MAX_SPAN_NS = 30 * 24 * 3600 * NS_PER_S
 MAX_PROCESSES = 256
 MAX_TEXT = 10_000
+MAX_ENTRIES = 500
 
 # A masked value (***) must be readable again: old runs are judged from their masked document.
 DURATION_PATTERN = r"^\s*(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"
@@ -52,7 +53,8 @@ def _filled(value: object) -> str:
     return text
 
 
-def _matching(pattern: str, expected: str) -> Callable[[object], str]:
+def matching(pattern: str, expected: str) -> Callable[[object], str]:
+    """The reader of a text that fits a pattern."""
     compiled = re.compile(pattern, re.ASCII)
 
     def read(value: object) -> str:
@@ -75,14 +77,17 @@ def _duration(value: object) -> int:
     return span_ns
 
 
-def _span(value: object) -> int:
+def span(value: object) -> int:
+    """Nanoseconds of a written duration above zero."""
     span_ns = _duration(value)
     if span_ns == 0:
         raise ValueError(f"expected a duration above zero, got {value!r}")
     return span_ns
 
 
-def _whole(least: int, most: int) -> Callable[[object], int]:
+def whole(least: int, most: int) -> Callable[[object], int]:
+    """The reader of a whole number in a range."""
+
     def read(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"expected a whole number, got {shown(value)}")
@@ -98,7 +103,7 @@ def _ready(value: object) -> Ready:
     match = re.fullmatch(r"(?:(tcp)|http\s+(/\S*))(?:\s+within\s+(\S+))?", text.strip())
     if match is None:
         raise ValueError(f"expected tcp or http /path, and perhaps within 60s, got {shown(value)}")
-    within_ns = _span(match[3]) if match[3] else 30 * NS_PER_S
+    within_ns = span(match[3]) if match[3] else 30 * NS_PER_S
     return Ready(how="tcp", within_ns=within_ns) if match[1] else Ready(how="http", path=match[2], within_ns=within_ns)
 
 
@@ -110,54 +115,47 @@ def _setting(value: object) -> str:
     raise ValueError(f"expected a text or a number, got {shown(value)}")
 
 
-def _string(pattern: str, about: str) -> WithJsonSchema:
+def string(pattern: str, about: str) -> WithJsonSchema:
+    """The schema of a text."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "description": about})
 
 
-def _integer(least: int, most: int, about: str) -> WithJsonSchema:
+def integer(least: int, most: int, about: str) -> WithJsonSchema:
+    """The schema of a whole number."""
     return WithJsonSchema({"type": "integer", "minimum": least, "maximum": most, "description": about})
 
 
-def _accepted(value: object) -> bool:
-    if value != "accepted":
-        raise ValueError(f"expected accepted, for a fault that nothing takes back, got {shown(value)}")
-    return True
-
-
-_NAME_WORDS = "a name of letters, digits, - _ . (at most 63, the first a letter or digit)"
-
+NAME_WORDS = "a name of letters, digits, - _ . (at most 63, the first a letter or digit)"
 
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
-Filled = Annotated[str, PlainValidator(_filled), _string(r"\S", "a text")]
-Name = Annotated[str, PlainValidator(_matching(NAME_PATTERN, _NAME_WORDS)), _string(NAME_PATTERN, "a name")]
-Tag = Annotated[str, PlainValidator(_matching(TAG_PATTERN, "a tag of Locust")), _string(TAG_PATTERN, "a tag")]
-Duration = Annotated[int, PlainValidator(_duration), _string(DURATION_PATTERN, "a duration such as 30s")]
-Span = Annotated[int, PlainValidator(_span), _string(DURATION_PATTERN, "a duration above zero such as 30s")]
-Users = Annotated[int, PlainValidator(_whole(0, MAX_USERS)), _integer(0, MAX_USERS, "a number of users")]
-Workers = Annotated[int, PlainValidator(_whole(1, MAX_PROCESSES)), _integer(1, MAX_PROCESSES, "processes")]
-Seed = Annotated[int, PlainValidator(_whole(0, 2**53)), _integer(0, 2**53, "what chance is drawn from")]
+Filled = Annotated[str, PlainValidator(_filled), string(r"\S", "a text")]
+Name = Annotated[str, PlainValidator(matching(NAME_PATTERN, NAME_WORDS)), string(NAME_PATTERN, "a name")]
+Tag = Annotated[str, PlainValidator(matching(TAG_PATTERN, "a tag of Locust")), string(TAG_PATTERN, "a tag")]
+Duration = Annotated[int, PlainValidator(_duration), string(DURATION_PATTERN, "a duration such as 30s")]
+Span = Annotated[int, PlainValidator(span), string(DURATION_PATTERN, "a duration above zero such as 30s")]
+Users = Annotated[int, PlainValidator(whole(0, MAX_USERS)), integer(0, MAX_USERS, "a number of users")]
+Workers = Annotated[int, PlainValidator(whole(1, MAX_PROCESSES)), integer(1, MAX_PROCESSES, "processes")]
+Seed = Annotated[int, PlainValidator(whole(0, 2**53)), integer(0, 2**53, "what chance is drawn from")]
 Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})]
-ReadyText = Annotated[Ready, PlainValidator(_ready), _string(READY_PATTERN, "tcp | http /path [within 30s]")]
+ReadyText = Annotated[Ready, PlainValidator(_ready), string(READY_PATTERN, "tcp | http /path [within 30s]")]
 Listen = Annotated[
-    str, PlainValidator(_matching(LISTEN_PATTERN, "host or host:port")), _string(LISTEN_PATTERN, "host or host:port")
+    str, PlainValidator(matching(LISTEN_PATTERN, "host or host:port")), string(LISTEN_PATTERN, "host or host:port")
 ]
 Series = Annotated[
     str,
-    PlainValidator(_matching(SERIES_PATTERN, "the name of a Prometheus series such as db_pool_in_use")),
-    _string(SERIES_PATTERN, "name of a series, labels allowed"),
+    PlainValidator(matching(SERIES_PATTERN, "the name of a Prometheus series such as db_pool_in_use")),
+    string(SERIES_PATTERN, "name of a series, labels allowed"),
 ]
 Prometheus = Annotated[
     str,
-    PlainValidator(_matching(PROMETHEUS_PATTERN, "a URL such as http://{api}/metrics, or api/metrics")),
-    _string(PROMETHEUS_PATTERN, "http://host/metrics, http://{service}/metrics or service/metrics"),
+    PlainValidator(matching(PROMETHEUS_PATTERN, "a URL such as http://{api}/metrics, or api/metrics")),
+    string(PROMETHEUS_PATTERN, "http://host/metrics, http://{service}/metrics or service/metrics"),
 ]
 Toxiproxy = Annotated[
     str,
-    PlainValidator(_matching(TOXIPROXY_PATTERN, "auto, embedded, server or http://host:8474")),
-    _string(TOXIPROXY_PATTERN, "auto | embedded | server | http://host:8474"),
+    PlainValidator(matching(TOXIPROXY_PATTERN, "auto, embedded, server or http://host:8474")),
+    string(TOXIPROXY_PATTERN, "auto | embedded | server | http://host:8474"),
 ]
-
-Accepted = Annotated[bool, PlainValidator(_accepted), WithJsonSchema({"const": "accepted"})]
 
 
 class Shape(BaseModel):
@@ -229,17 +227,6 @@ class LadderShape(Shape):
     ramp: Annotated[Duration, Field(description="ramp of each level")] = 10 * NS_PER_S
     hold: Annotated[Span, Field(description="hold of each level")] = 30 * NS_PER_S
     warmup: Annotated[Duration, Field(description="hold of a warm-up at the first level; 0s: none")] = 0
-
-
-class FaultShape(Shape):
-    """The keys that every fault has; the others are its kind's parameters."""
-
-    name: Annotated[Name | None, Field(description="default: <kind>-<on>")] = None
-    on: Annotated[Name, Field(description="the proxy, service or container that is hit")]
-    during: Annotated[Name, Field(description="name of the stage")]
-    after: Annotated[Duration, Field(description="from the start of the stage's hold")] = 0
-    hold: Annotated[Span | None, Field(alias="for", description="default: to the end of the stage's hold")] = None
-    irreversible: Annotated[Accepted, Field(description="needed for what nothing takes back")] = False
 
 
 class ContainerProbe(Shape):

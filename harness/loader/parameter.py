@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -78,14 +79,15 @@ class Param:
         return _EXPECTED[self.unit]
 
     def _word(self, written: object) -> str:
+        if self.name == "signal":
+            written = _signal_name(written)
         if not isinstance(written, str) or (not written and self.required):
             raise ValueError(f"expected {self.expected()}, got {written!r}")
         if not self.choices:
             return written
-        word = written.upper().removeprefix("SIG") if self.name == "signal" else written
-        if word not in self.choices:
-            raise ValueError(f"expected {self.expected()}, got {written!r}{did_you_mean(word, self.choices)}")
-        return word
+        if written not in self.choices:
+            raise ValueError(f"expected {self.expected()}, got {written!r}{did_you_mean(written, self.choices)}")
+        return written
 
     def _bytes(self, written: object) -> int:
         if self.unit == "size":
@@ -112,8 +114,8 @@ class Param:
         if not self.required and self.default != "":
             about["default"] = self.default
         if self.unit == "word" and self.name == "signal":
-            about["type"] = "string"
-            about["enum"] = [*self.choices, *(f"SIG{word}" for word in self.choices)]
+            words = [*self.choices, *(f"SIG{word}" for word in self.choices)]
+            about["anyOf"] = [{"type": "string", "enum": words}, {"type": "integer", "minimum": 1, "maximum": 64}]
         elif self.choices:
             about["enum"] = list(self.choices)
         else:
@@ -155,6 +157,16 @@ _SCHEMAS: Mapping[str, Mapping[str, object]] = {
 }
 
 
+def _signal_name(written: object) -> object:
+    """9, "sigkill" and KILL are KILL; what is no signal stays as it is."""
+    if isinstance(written, str):
+        return written.upper().removeprefix("SIG")
+    try:
+        return signal.Signals(written).name.removeprefix("SIG") if type(written) is int else written
+    except ValueError:
+        return written
+
+
 def _number(written: object) -> float:
     if isinstance(written, bool) or not isinstance(written, int | float) or not math.isfinite(written):
         raise ValueError(f"expected {_EXPECTED['number']}, got {written!r}")
@@ -182,7 +194,7 @@ def _text(written: object) -> str:
 
 
 def _command(written: object) -> str:
-    """The words of a command as one text in which a shell would find them again."""
+    """The command as one text: as it was written, or its words as a shell would find them again."""
     if isinstance(written, str):
         try:
             words: Sequence[object] = shlex.split(written)
@@ -193,7 +205,7 @@ def _command(written: object) -> str:
     plain = [word for word in words if isinstance(word, str) and "\0" not in word]
     if not plain or not plain[0] or len(plain) != len(words):
         raise ValueError(f"expected {_EXPECTED['command']}, got {shown(written)}")
-    joined = shlex.join(plain)
+    joined = written if isinstance(written, str) else shlex.join(plain)
     if len(joined) > _LONGEST_TEXT:
         raise ValueError(f"expected a command of at most {_LONGEST_TEXT} characters, got {len(joined)}")
     return joined

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from pydantic.json_schema import models_json_schema
@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from harness.loader import document as shapes
 from harness.loader.catalogue import KINDS, Kind
 from harness.loader.document import DURATION_PATTERN
+from harness.loader.fault_shapes import ON_NAME, DrawnShape, FaultShape, RandomEntryShape, RandomShape
 from harness.loader.sections import BREAK_METRICS, PROBES, QUESTIONS
 from harness.units import format_duration
 
@@ -20,7 +21,6 @@ Json = dict[str, object]
 def schema(extra_kinds: Iterable[Kind] = ()) -> Json:
     """The whole schema as plain JSON values."""
     kinds = (*KINDS, *extra_kinds)
-    fault = _shape(shapes.FaultShape)
     return {
         "$schema": SCHEMA_ID,
         "title": "Experiment of the chaos and load harness",
@@ -35,7 +35,7 @@ def schema(extra_kinds: Iterable[Kind] = ()) -> Json:
             "traffic": _shape(shapes.TrafficShape),
             "stages": {"type": "array", "minItems": 1, "items": _shape(shapes.StageShape)},
             "ladder": _shape(shapes.LadderShape),
-            "faults": {"type": "array", "items": {"oneOf": [_fault(kind, fault) for kind in kinds]}},
+            "faults": {"type": "array", "items": {"oneOf": _faults(kinds)}},
             "probes": {"type": "array", "items": {"oneOf": [_shape(shape) for shape in PROBES.values()]}},
             "budget": _limits("what must hold; default: p95 < 500ms, p99 < 2s, errors < 0.5%"),
             "abort": _limits("what ends the run early, such as errors > 10% for 30s"),
@@ -109,8 +109,20 @@ def _stack() -> Json:
     }
 
 
-def _fault(kind: Kind, common: Json) -> Json:
-    required = ["on", "during", kind.key, *(param.name for param in kind.params if param.required)]
+def _faults(kinds: Sequence[Kind]) -> list[Json]:
+    common, drawn, entry = _shape(FaultShape), _shape(DrawnShape), _shape(RandomEntryShape)
+    inside = _shape(RandomShape)
+    _properties(inside)["from"]["items"] = {"oneOf": [_fault(kind, drawn, ("on", "for")) for kind in kinds]}
+    _properties(entry)["random"] = inside
+    return [*(_fault(kind, common, ("on", "during")) for kind in kinds), entry]
+
+
+def _fault(kind: Kind, common: Json, needed: Sequence[str]) -> Json:
+    required = [*needed, kind.key, *(param.name for param in kind.params if param.required)]
+    keys = dict(_properties(common))
+    if kind.driver != "container":
+        del keys["mode"]
+        keys["on"] = {**{key: value for key, value in keys["on"].items() if key != "oneOf"}, **ON_NAME}
     undoing = [param.name for param in kind.params if param.required_unless_irreversible]
     either = {"anyOf": [{"required": undoing}, {"required": ["irreversible"]}]} if undoing else {}
     return {
@@ -120,7 +132,7 @@ def _fault(kind: Kind, common: Json) -> Json:
         "required": required,
         "properties": {
             kind.key: {"const": kind.name},
-            **_properties(common),
+            **keys,
             **{param.name: param.schema() for param in kind.params},
         },
         **either,

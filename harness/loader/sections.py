@@ -26,7 +26,6 @@ from harness.experiment import (
     TrafficSpec,
 )
 from harness.loader import document as shapes
-from harness.loader.catalogue import COMMON_KEYS, Kind
 from harness.loader.limits import REQUEST_METRICS, parse_limit
 from harness.loader.problems import Path, Problems, did_you_mean, shown
 
@@ -35,7 +34,6 @@ T = TypeVar("T")
 # The defaults of a budget that is not written: what an API must hold.
 DEFAULT_BUDGET = ("p95 < 500ms", "p99 < 2s", "errors < 0.5%")
 DEFAULT_BREAK = {"errors": "1%", "p95": "500ms", "p99": "2s"}
-MAX_ENTRIES = 500
 STACKS = ("external", "process", "compose")
 PROBES: Mapping[str, type[shapes.ContainerProbe | shapes.ProcessProbe | shapes.PrometheusProbe]] = {
     "container": shapes.ContainerProbe,
@@ -54,16 +52,6 @@ class Placed(Generic[T]):
     value: T
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenFault:
-    """A fault as written: its kind is known and its parameters are in the driver's units; its stage is only a name."""
-
-    name: str
-    kind: Kind
-    params: Mapping[str, Scalar]
-    keys: shapes.FaultShape
-
-
 def read_list(
     value: object, path: Path, problems: Problems, read: Callable[[object, Path, Problems], T | None]
 ) -> tuple[Placed[T], ...]:
@@ -71,8 +59,8 @@ def read_list(
     if not isinstance(value, Sequence) or isinstance(value, str):
         problems.add(path, f"expected a list, got {shown(value)}")
         return ()
-    if len(value) > MAX_ENTRIES:
-        problems.add(path, f"expected at most {MAX_ENTRIES} entries, got {len(value)}")
+    if len(value) > shapes.MAX_ENTRIES:
+        problems.add(path, f"expected at most {shapes.MAX_ENTRIES} entries, got {len(value)}")
         return ()
     found = (((*path, number), read(item, (*path, number), problems)) for number, item in enumerate(value))
     return tuple(Placed(path=place, value=item) for place, item in found if item is not None)
@@ -85,8 +73,8 @@ def read_named(
     if not isinstance(value, Mapping):
         problems.add(path, f"expected a mapping from names, got {shown(value)}")
         return ()
-    if len(value) > MAX_ENTRIES:
-        problems.add(path, f"expected at most {MAX_ENTRIES} entries, got {len(value)}")
+    if len(value) > shapes.MAX_ENTRIES:
+        problems.add(path, f"expected at most {shapes.MAX_ENTRIES} entries, got {len(value)}")
         return ()
     found: list[Placed[T]] = []
     for name, item in value.items():
@@ -100,7 +88,7 @@ def read_named(
 
 def read_stack(value: object, path: Path, problems: Problems) -> Stack | None:
     """external, process or compose."""
-    kind = _one_of(value, STACKS, path, problems)
+    kind = one_of(value, STACKS, path, problems)
     if kind is None or not isinstance(value, Mapping):
         return None
     inner, place = value[kind], (*path, kind)
@@ -187,7 +175,7 @@ def read_ladder(value: object, path: Path, problems: Problems) -> tuple[Placed[S
 
 def read_probe(value: object, path: Path, problems: Problems) -> ProbeSpec | None:
     """One probe. `api/metrics` and `{api}/metrics` stand for http://{api}/metrics."""
-    kind = _one_of(value, tuple(PROBES), path, problems)
+    kind = one_of(value, tuple(PROBES), path, problems)
     if kind is None:
         return None
     shape = shapes.read(PROBES[kind], value, path, problems)
@@ -269,61 +257,7 @@ def _breaking_point(
     return found
 
 
-def fault_reader(
-    kinds: Mapping[tuple[str, str], Kind],
-) -> Callable[[object, Path, Problems], WrittenFault | None]:
-    """The reader of one fault, for these kinds."""
-    keys = tuple(dict.fromkeys(key for key, _ in kinds))
-
-    def read(value: object, path: Path, problems: Problems) -> WrittenFault | None:
-        key = _one_of(value, keys, path, problems, or_else=COMMON_KEYS)
-        if key is None or not isinstance(value, Mapping):
-            return None
-        word = value[key]
-        kind = kinds.get((key, word)) if isinstance(word, str) else None
-        if kind is None:
-            names = tuple(name for owner, name in kinds if owner == key)
-            near = did_you_mean(word, names) if isinstance(word, str) else ""
-            problems.add((*path, key), f"expected one of {', '.join(names)}, got {shown(word)}{near}")
-            return None
-        return _fault(value, kind, path, problems)
-
-    return read
-
-
-def _fault(value: Mapping[str, object], kind: Kind, path: Path, problems: Problems) -> WrittenFault | None:
-    known = (kind.key, *COMMON_KEYS, *(param.name for param in kind.params))
-    before = len(problems.found)
-    for key in value:
-        if key not in known:
-            problems.add((*path, str(key)), shapes.unknown_key(str(key), known))
-    common = {key: item for key, item in value.items() if key in COMMON_KEYS}
-    shape = shapes.read(shapes.FaultShape, common, path, problems)
-    params: dict[str, Scalar] = {}
-    for param in kind.params:
-        needed = param.required or (param.required_unless_irreversible and "irreversible" not in value)
-        if param.name not in value and needed:
-            problems.add((*path, param.name), f"this key is required, and missing ({param.expected()})")
-        elif param.name in value or param.default != "":
-            _read_param(value, kind, param.name, path, problems, params)
-    if not kind.undo and "irreversible" not in value:
-        problems.add(path, f"nothing takes {kind.name} back", hint="write irreversible: accepted if that is meant")
-    if shape is None or len(problems.found) > before:
-        return None
-    return WrittenFault(name=shape.name or f"{kind.name}-{shape.on}", kind=kind, params=params, keys=shape)
-
-
-def _read_param(
-    value: Mapping[str, object], kind: Kind, name: str, path: Path, problems: Problems, params: dict[str, Scalar]
-) -> None:
-    param = next(param for param in kind.params if param.name == name)
-    try:
-        params[name] = param.read(value.get(name, param.default))
-    except ValueError as error:
-        problems.add((*path, name), str(error))
-
-
-def _one_of(
+def one_of(
     value: object, keys: tuple[str, ...], path: Path, problems: Problems, *, or_else: tuple[str, ...] = ()
 ) -> str | None:
     """The one key of `keys` that the mapping has; what a mapping is hangs on it."""

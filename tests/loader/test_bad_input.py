@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.loader.catalogue import KINDS
 from tests.documents import TEXT, problems, replaced, wrong
 
 
@@ -20,6 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+KEYS = ", ".join(dict.fromkeys(kind.key for kind in KINDS))
 BAD_FILES = [
     (replaced("name: ladder", "name: a b"), "x.yaml:1 name: expected a name of letters, digits, - _ . (at most 63, the first a letter or digit), got 'a b'"),
     (replaced("name: ladder", "name: 5"), "x.yaml:1 name: expected a text, got 5; put it in quotes"),
@@ -50,9 +52,9 @@ BAD_FILES = [
     (replaced("name: level-500", "name: steady").replace("during: level-500", "during: steady"), "x.yaml:15 stages[2].name: a stage called steady must have that role, got stress"),
     (replaced("stages:", "ladder: {users: [1]}\nstages:"), "x.yaml:13 stages: expected stages, or ladder for the short form, got both"),
     (replaced("toxic: latency", "toxic: latncy"), "x.yaml:17 faults[0].toxic: expected one of latency, bandwidth, slow_close, timeout, reset_peer, slicer, limit_data, down, got 'latncy'; did you mean latency?"),
-    (replaced("toxic: latency", "toxi: latency"), "x.yaml:17 faults[0]: expected one of the keys toxic, container, process, got name, toxi, on, latency, during, after, for; did you mean toxic?"),
-    (replaced("toxic: latency", "toxic: latency, process: pause"), "x.yaml:17 faults[0]: expected only one of the keys toxic, container, process, got toxic and process"),
-    (replaced("latency: 200ms", "latency: 200ms, latncy: 200ms"), "x.yaml:17 faults[0].latncy: unknown key 'latncy'; did you mean latency? (known here: toxic, name, on, during, after, for, irreversible, latency, jitter, stream, toxicity)"),
+    (replaced("toxic: latency", "toxi: latency"), f"x.yaml:17 faults[0]: expected one of the keys {KEYS}, random, got name, toxi, on, latency, during, after, for; did you mean toxic?"),
+    (replaced("toxic: latency", "toxic: latency, process: pause"), f"x.yaml:17 faults[0]: expected only one of the keys {KEYS}, random, got toxic and process"),
+    (replaced("latency: 200ms", "latency: 200ms, latncy: 200ms"), "x.yaml:17 faults[0].latncy: unknown key 'latncy'; did you mean latency? (known here: toxic, name, on, during, after, for, every, times, irreversible, latency, jitter, stream, toxicity)"),
     (replaced("latency: 200ms", "jitter: 5ms"), "x.yaml:17 faults[0].latency: this key is required, and missing (a duration in whole milliseconds such as 200ms)"),
     (replaced("latency: 200ms", "latency: 200"), "x.yaml:17 faults[0].latency: expected a duration such as 30s, 200ms or 1m30s, got 200"),
     (replaced("on: db,", "on: bd,"), "x.yaml:17 faults[0].on: no proxy is called bd (there are: api, db, db-link, front, payment)"),
@@ -66,7 +68,7 @@ BAD_FILES = [
     (replaced("name: freeze", "name: warm"), "x.yaml:18 faults[1].name: a stage is called warm too; limits could mean either"),
     (replaced("process: pause, on: payment", "process: pause, on: paymnt"), "x.yaml:18 faults[1].on: no service is called paymnt; did you mean payment? (there are: api, db, payment)"),
     (replaced("process: pause, on: payment", "container: pause, on: payment"), "x.yaml:18 faults[1].on: payment is a process, not a container (process: pause)"),
-    (replaced("process: pause, on: payment", "process: pause, signal: KILL, on: payment"), "x.yaml:18 faults[1].signal: unknown key 'signal' (known here: process, name, on, during, after, for, irreversible)"),
+    (replaced("process: pause, on: payment", "process: pause, signal: KILL, on: payment"), "x.yaml:18 faults[1].signal: unknown key 'signal' (known here: process, name, on, during, after, for, every, times, irreversible)"),
     (replaced("process: pause, on: payment", "toxic: latency, latency: 1s, on: db-link").replace("after: 20s", "after: 19s"), "x.yaml:18 faults[1]: the faults slow-db (latency) and freeze (latency) fight over db-link at the same time (let one end before the other begins, or move one to another stage)"),
     (replaced("process: pause, on: payment", "toxic: down, on: db-link").replace("after: 20s", "after: 19s"), "x.yaml:18 faults[1]: the faults slow-db (latency) and freeze (down) fight over db-link at the same time (let one end before the other begins, or move one to another stage)"),
     (replaced("{process: api, every: 1s}", "{proces: api}"), "x.yaml:20 probes[0]: expected one of the keys container, process, prometheus, got proces; did you mean process?"),

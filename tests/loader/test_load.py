@@ -134,7 +134,7 @@ def test_a_kind_of_a_plug_in_is_read_like_ours() -> None:
         "faults": [{"gpu": "throttle", "on": "card-1", "cpus": 2, "during": "level-500"}],
     }
     assert from_document(document, base_dir=".", extra_kinds=[theirs]).faults[0].driver == "gpu"
-    with pytest.raises(BadInput, match="expected one of the keys toxic, container, process, got gpu"):
+    with pytest.raises(BadInput, match=r"expected one of the keys toxic, container, process, .*, got gpu"):
         from_document(document, base_dir=".")
 
 

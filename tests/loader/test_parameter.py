@@ -1,7 +1,5 @@
 """Parameters that are words: free texts, commands, flags, and those that say how to undo."""
 
-
-
 from __future__ import annotations
 
 import shlex
@@ -31,7 +29,8 @@ def param(unit: Unit) -> Param:
         ("text", "any: thing, {} of 'mine'\nand more", "any: thing, {} of 'mine'\nand more"),
         ("text", "", ""),
         ("text", "x" * 2000, "x" * 2000),
-        ("command", "flag.sh --to  'two words'", "flag.sh --to 'two words'"),
+        ("command", "flag.sh --to  'two words'", "flag.sh --to  'two words'"),
+        ("command", "flag.sh | grep on", "flag.sh | grep on"),
         ("command", ["flag.sh", "--to", "two words"], "flag.sh --to 'two words'"),
         ("command", ["say", ""], "say ''"),
         ("flag", True, True),
@@ -39,7 +38,7 @@ def param(unit: Unit) -> Param:
     ],
 )
 def test_what_may_be_written(unit: Unit, written: object, normal: object) -> None:
-    """A command comes back as one text, whichever way it was written."""
+    """A command comes back as one text; what was one text stays as it is, since a shell may be asked to read it."""
     assert param(unit).read(written) == normal
 
 
@@ -84,7 +83,7 @@ def flagged() -> Kind:
     ours = find("container", "pause")
     assert ours is not None
     heal = Param(name="heal", unit="command", doc="takes it back", required_unless_irreversible=True)
-    return replace(ours, driver="command", name="run", params=(heal, Param(name="quiet", unit="flag", doc="q")))
+    return replace(ours, driver="flags", name="run", params=(heal, Param(name="quiet", unit="flag", doc="q")))
 
 
 def loaded(kind: Kind, **keys: object) -> Fault:
@@ -123,7 +122,7 @@ def test_the_schema_knows_that_an_undo_may_be_left_out() -> None:
     """With `irreversible: accepted`, and only so."""
     kind = flagged()
     validator = Draft202012Validator(schema([kind]))
-    fault = {"command": "run", "on": "api", "during": "level-500"}
+    fault = {"flags": "run", "on": "api", "during": "level-500"}
     for more, right in (
         ({}, False),
         ({"irreversible": "accepted"}, True),

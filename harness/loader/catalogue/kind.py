@@ -10,7 +10,7 @@ from harness.experiment import Scalar
 from harness.loader.parameter import Param
 
 # The keys of a fault in YAML that are the same for every kind; no parameter may be called like them.
-COMMON_KEYS = ("name", "on", "during", "after", "for", "irreversible")
+COMMON_KEYS = ("name", "on", "mode", "during", "after", "for", "every", "times", "irreversible")
 _KEY_OF_DRIVER = {"toxiproxy": "toxic"}
 
 
@@ -20,7 +20,8 @@ class Kind:
 
     `felt` is the proof that it has its effect, `undo` what healing does, `leaves` what stays behind after that;
     `new_connection` and `held_connection` say what a client sees. `knob` is the thing that it turns: two faults on one
-    knob of one target may not overlap, and knob "state" may not overlap with any other fault there.
+    knob of one target may not overlap, and knob "state" may not overlap with any other fault there. With `knob_param`
+    the value of that parameter says which knob it is.
     """
 
     driver: str
@@ -32,6 +33,7 @@ class Kind:
     new_connection: str
     held_connection: str
     knob: str = ""
+    knob_param: str = ""
 
     @property
     def key(self) -> str:
@@ -40,7 +42,7 @@ class Kind:
 
     def knobs(self, params: Mapping[str, Scalar]) -> frozenset[str]:
         """What a fault of this kind with these parameters turns, one per direction for toxics."""
-        knob = self.knob or self.name
+        knob = str(params.get(self.knob_param) or self.knob or self.name)
         stream = params.get("stream")
         streams = ("upstream", "downstream") if stream == "both" else (stream,)
         return frozenset(f"{knob}/{each}" if each else knob for each in streams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote as shell_quoted
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +16,7 @@ from harness.clients.toxiproxy_model import (
     proxy_of,
     toxic_of,
 )
+from harness.clients.toxiproxy_process import Serving
 from harness.errors import BadInput
 
 TIMEOUT_S = 5.0
@@ -23,13 +25,24 @@ OWN_PREFIX = "harness-"
 
 
 class Toxiproxy:
-    """A Toxiproxy server at `host:port` or `http://host:port`. Holds no connection; threads may share it."""
+    """A Toxiproxy server at `host:port` or `http://host:port`. Holds no connection; threads may share it.
 
-    def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    A call takes `timeout_s` at most, all calls `in_all_s` from now on. `serving` is its process when we started it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        in_all_s: float | None = None,
+        serving: Serving | None = None,
+    ) -> None:
         from harness.clients.toxiproxy_http import Calls
 
-        self._calls = Calls(*_host_and_port(address), timeout_s)
+        self._calls = Calls(*_host_and_port(address), timeout_s, in_all_s)
         self.address = self._calls.address
+        self.serving = serving
 
     def version(self) -> str:
         """The version that the server reports."""
@@ -141,6 +154,16 @@ class Toxiproxy:
     def _not_taken(self, change: str, now: object) -> ToxiproxyError:
         """The error for a change that was answered with success and is not there."""
         return ToxiproxyError(f"Toxiproxy at {self.address}: {change} was accepted, but reads back as {now}")
+
+
+def by_hand_delete(address: str, proxy: str, *rest: str) -> str:
+    """What a person types to remove a proxy, or a toxic of it."""
+    return f"curl -X DELETE {shell_quoted(f'http://{address}{_path(proxy, *rest)}')}"
+
+
+def by_hand_enable(address: str, proxy: str) -> str:
+    """What a person types to enable a proxy."""
+    return f"""curl -X POST -d '{{"enabled": true}}' {shell_quoted(f"http://{address}{_path(proxy)}")}"""
 
 
 def _path(proxy: str, *rest: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.errors import EnvironmentBroke
 
+_SAME_HOSTS = ({"localhost", "127.0.0.1", "[::1]"}, {"", "0.0.0.0", "[::]"})  # noqa: S104 - Go reports 0.0.0.0 as [::]
 _METRIC = re.compile(r"^toxiproxy_proxy_(received|sent)_bytes_total\{(.*)\} (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
@@ -59,7 +60,7 @@ class Proxy:
         """Whether it is the proxy from `listen` to `upstream`; a port of 0 stands for any."""
         host, _, port = listen.rpartition(":")
         own_host, _, own_port = self.listen.rpartition(":")
-        same_host = {host, own_host} <= {"localhost", "127.0.0.1", "[::1]"} or host == own_host
+        same_host = host == own_host or any({host, own_host} <= hosts for hosts in _SAME_HOSTS)
         return same_host and port in {"0", own_port} and upstream == self.upstream
 
 

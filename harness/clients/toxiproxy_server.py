@@ -19,8 +19,10 @@ from typing import IO, Literal
 import psutil
 
 from harness.clients.poll import poll
+from harness.clients.process import started_at
 from harness.clients.toxiproxy import Toxiproxy
 from harness.clients.toxiproxy_model import ToxiproxyError
+from harness.clients.toxiproxy_process import Serving
 from harness.errors import EnvironmentBroke
 from harness.units import NS_PER_S
 
@@ -32,13 +34,19 @@ PORTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProcess:
-    """A running server. `pid` is the server's own; `address` is its control API as `host:port`."""
+    """A running server. `pid` is the server's own, `started` its start; `address` is its control API as `host:port`."""
 
     address: str
     pid: int
+    started: float
     kind: Literal["embedded", "server"]
     version: str
     process: subprocess.Popen[str] = field(repr=False)
+
+    @property
+    def serving(self) -> Serving:
+        """Its identity, for whoever must heal what was done through it."""
+        return Serving(pid=self.pid, started=self.started)
 
     def running(self) -> bool:
         """Whether it is still there."""
@@ -60,10 +68,13 @@ def start_embedded(seed: int | None = None, timeout_s: float = START_S) -> Serve
             ready = json.loads(_first_line(process, timeout_s))
             address = f"{ready['host']}:{ready['port']}"
             version = Toxiproxy(address, timeout_s=timeout_s).version()
+            pid = int(ready["pid"])
         except (ValueError, KeyError, ToxiproxyError) as error:
             _end(process, STOP_S)
             raise _not_started("the embedded proxy", log, timeout_s) from error
-    return ServerProcess(address=address, pid=ready["pid"], kind="embedded", version=version, process=process)
+    return ServerProcess(
+        address=address, pid=pid, started=started_at(pid) or 0.0, kind="embedded", version=version, process=process
+    )
 
 
 def start_server(binary: str = "toxiproxy-server", timeout_s: float = START_S) -> ServerProcess:
@@ -78,7 +89,14 @@ def start_server(binary: str = "toxiproxy-server", timeout_s: float = START_S) -
                 if _gets_port(process, pid, port, timeout_s / PORTS):
                     address = f"127.0.0.1:{port}"
                     version = Toxiproxy(address).version()
-                    return ServerProcess(address=address, pid=pid, kind="server", version=version, process=process)
+                    return ServerProcess(
+                        address=address,
+                        pid=pid,
+                        started=started_at(pid) or 0.0,
+                        kind="server",
+                        version=version,
+                        process=process,
+                    )
             except (ValueError, ToxiproxyError) as error:
                 _end(process, STOP_S)
                 raise _not_started(binary, log, timeout_s) from error

@@ -7,46 +7,35 @@ proxy; what `before` saw is all we know of that, so only `heal` enables again, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, cast
+from typing import cast
 
 from harness.clients import tcp
-from harness.clients.toxiproxy_model import LinkBytes, Proxy, Toxic
+from harness.clients.toxiproxy_model import Proxy, Toxic
 from harness.errors import BadInput
 from harness.experiment import Fault
 from harness.faults import Before, Felt
+from harness.faults.toxiproxy_healing import (
+    DOWN,
+    Server,
+    Stream,
+    ToxiproxyHealer,
+    is_same,
+    patient,
+    proxy_of,
+)
+from harness.journal import Json
 
 PREFIX = "harness-"
-DOWN = "down"
 CONNECT_S = 1.0
-Stream = Literal["upstream", "downstream"]
 _STREAMS: Mapping[str, tuple[Stream, ...]] = {
     "upstream": ("upstream",),
     "downstream": ("downstream",),
     "both": ("upstream", "downstream"),
 }
 _SUFFIX: Mapping[Stream, str] = {"upstream": "-up", "downstream": "-down"}
-
-
-class Server(Protocol):
-    """What is asked of a Toxiproxy server; `clients.toxiproxy.Toxiproxy` has it. Changes are read back there."""
-
-    def proxies(self) -> Mapping[str, Proxy]:
-        """All proxies by name."""
-
-    def set_enabled(self, name: str, enabled: bool) -> object:
-        """Take a proxy down or up."""
-
-    def add_toxic(
-        self, proxy: str, name: str, kind: str, *, stream: Stream, toxicity: float, attributes: Mapping[str, int]
-    ) -> object:
-        """Put a toxic on a proxy."""
-
-    def remove_toxic(self, proxy: str, name: str) -> None:
-        """Take a toxic off; fine when it is not there."""
-
-    def metrics(self) -> tuple[LinkBytes, ...] | None:
-        """Bytes through each link, None when the server does not count."""
+_RUN = re.compile(re.escape(PREFIX) + r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[0-9a-f]+)-")
 
 
 def toxics_of(fault: Fault, run: str) -> tuple[Toxic, ...]:
@@ -66,44 +55,74 @@ def toxics_of(fault: Fault, run: str) -> tuple[Toxic, ...]:
     )
 
 
+def healer() -> ToxiproxyHealer:
+    """What heals from the ledger alone."""
+    return ToxiproxyHealer()
+
+
 class ToxiproxyFaults:
     """The driver. `proxy_of` turns what a fault is `on` (a link) into the proxy's name on the server.
 
-    `ended` tells that a server of ours has ended: its toxics went with it, so nothing is left to heal.
+    `connect` gives the server that is asked in haste: when a fault is to be proven or healed.
     """
 
     def __init__(
-        self, server: Server, *, run: str, proxy_of: Callable[[str], str], ended: Callable[[], bool] = lambda: False
+        self,
+        server: Server,
+        *,
+        run: str,
+        proxy_of: Callable[[str], str],
+        connect: Callable[[str], Server] = patient,
     ) -> None:
         self._server = server
-        self._ended = ended
         self._run = run
         self._proxy_of = proxy_of
+        self._connect = connect
+        self._healer = ToxiproxyHealer(connect)
 
     def check(self, fault: Fault) -> None:
-        """Refuse a link without proxy, one that is down already, and one that bears toxics of somebody else."""
+        """Refuse a link without proxy, one that is down already, and one that bears toxics."""
         proxy = self._proxy(fault)
         if not proxy.enabled:
             raise BadInput(f"fault {fault.name}: the proxy {proxy.name} is down already", hint="enable it first")
-        foreign = [toxic.name for toxic in proxy.toxics if not toxic.name.startswith(PREFIX)]
+        there = [toxic.name for toxic in proxy.toxics]
+        foreign = [name for name in there if not name.startswith(PREFIX)]
         if foreign:
             raise BadInput(
                 f"fault {fault.name}: the proxy {proxy.name} has a toxic that is not ours: {', '.join(foreign)}",
                 hint="remove it first: with it there, nobody could say which of the two was felt",
             )
+        others = [name for name in there if not name.startswith(f"{PREFIX}{self._run}-")]
+        if others:
+            raise BadInput(
+                f"fault {fault.name}: the proxy {proxy.name} has the toxic {others[0]}, "
+                f"left by run {_run_of(others[0])}: harness heal",
+                hint="or that run is still on, of another user perhaps: then wait until it is over",
+            )
 
     def before(self, fault: Fault) -> Before:
-        """Whether the proxy is enabled, where it listens, and the bytes that had passed it by then."""
+        """The server, the proxy as it is, what our toxics will be called, and the bytes that have passed by now."""
         proxy = self._proxy(fault)
-        return {"proxy": proxy.name, "listen": proxy.listen, "enabled": proxy.enabled, "bytes": self._bytes(proxy.name)}
+        serving = self._server.serving
+        return {
+            "api": self._server.address,
+            "server": None if serving is None else {"pid": serving.pid, "started": serving.started},
+            "proxy": proxy.name,
+            "listen": proxy.listen,
+            "upstream": proxy.upstream,
+            "enabled": proxy.enabled,
+            "toxics": cast(Json, [toxic.name for toxic in toxics_of(fault, self._run)]),
+            "bytes": self._bytes(self._server, proxy.name),
+        }
 
     def inject(self, fault: Fault, before: Before) -> None:
         """Add the toxics, or take the proxy down; the server's state has been read back when this returns."""
         if fault.kind == DOWN:
-            self._server.set_enabled(_name(before), False)
+            self._healer.down.add(proxy_of(before))
+            self._server.set_enabled(proxy_of(before), False)
         for toxic in toxics_of(fault, self._run):
             self._server.add_toxic(
-                _name(before),
+                proxy_of(before),
                 toxic.name,
                 toxic.kind,
                 stream=cast(Stream, toxic.stream),
@@ -113,44 +132,43 @@ class ToxiproxyFaults:
 
     def heal(self, fault: Fault, before: Before) -> None:
         """Remove our toxics, or enable the proxy if it was. A proxy that is gone needs nothing."""
-        if self._ended():
-            return
-        proxy = self._server.proxies().get(_name(before))
-        if proxy is None:
-            return
-        if fault.kind == DOWN and before["enabled"] and not proxy.enabled:
-            self._server.set_enabled(proxy.name, True)
-        for toxic in toxics_of(fault, self._run):
-            self._server.remove_toxic(proxy.name, toxic.name)
+        self._healer.heal(fault, before)
+
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """The command for a shell that takes the fault back."""
+        return self._healer.by_hand(fault, before)
+
+    def notes(self) -> tuple[str, ...]:
+        """What healing had to do beyond asking, since this was last asked."""
+        return self._healer.notes()
 
     def felt(self, fault: Fault, before: Before) -> Felt:
         """The server's state, and that connections met it; to be asked at the end of the fault, just before healing."""
-        proxy = self._server.proxies().get(_name(before))
+        server = self._connect(self._server.address)
+        proxy = server.proxy(proxy_of(before))
         if proxy is None:
-            return Felt(felt=False, proof=f"the proxy {_name(before)} is gone")
+            return Felt(felt=False, proof=f"the proxy {proxy_of(before)} is gone")
         if fault.kind == DOWN:
             return _felt_down(proxy)
         missing = [w.name for w in toxics_of(fault, self._run) if not any(t.is_as(w) for t in proxy.toxics)]
         if missing:
             return Felt(felt=False, proof=f"not on the proxy {proxy.name} as put there: {', '.join(missing)}")
-        touched, how = self._touched(proxy, cast(int | None, before.get("bytes")))
+        touched, how = self._touched(server, proxy, cast(int | None, before.get("bytes")))
         return Felt(felt=touched, proof=f"{fault.kind} read back from the proxy {proxy.name}; {how}")
 
     def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
         """Toxics with our mark, of any run, and proxies that `before` saw enabled and are not."""
-        if self._ended():
+        serving = self._server.serving
+        if serving is not None and serving.gone():
             return ()
-        left = [f"toxic {toxic} on proxy {proxy}" for proxy, toxic in self._marked()]
         proxies = self._server.proxies()
-        for fault, before in known:
-            proxy = proxies.get(_name(before))
-            if fault.kind == DOWN and before["enabled"] and proxy is not None and not proxy.enabled:
+        marked = [(proxy.name, t.name) for proxy in proxies.values() for t in proxy.toxics]
+        left = [f"toxic {toxic} on proxy {proxy}" for proxy, toxic in marked if toxic.startswith(PREFIX)]
+        for proxy in proxies.values():
+            seen = [before for _, before in known if proxy_of(before) == proxy.name and is_same(proxy, before)]
+            if not proxy.enabled and any(before["enabled"] for before in seen):
                 left.append(f"proxy {proxy.name} is disabled")
         return tuple(left)
-
-    def _marked(self) -> list[tuple[str, str]]:
-        proxies = self._server.proxies().values()
-        return [(proxy.name, t.name) for proxy in proxies for t in proxy.toxics if t.name.startswith(PREFIX)]
 
     def _proxy(self, fault: Fault) -> Proxy:
         proxies = self._server.proxies()
@@ -162,15 +180,15 @@ class ToxiproxyFaults:
             )
         return proxies[name]
 
-    def _bytes(self, proxy: str) -> int | None:
-        counted = self._server.metrics()
+    def _bytes(self, server: Server, proxy: str) -> int | None:
+        counted = server.metrics()
         return None if counted is None else sum(link.received_bytes for link in counted if link.proxy == proxy)
 
-    def _touched(self, proxy: Proxy, bytes_before: int | None) -> tuple[bool, str]:
+    def _touched(self, server: Server, proxy: Proxy, bytes_before: int | None) -> tuple[bool, str]:
         """Whether connections met the fault. The Go server counts a connection's bytes only when it ends, so open
         connections are counted too; only when both can be seen and both are none has nobody been there.
         """
-        now = self._bytes(proxy.name)
+        now = self._bytes(server, proxy.name)
         passed = None if now is None or bytes_before is None else now - bytes_before
         if passed:
             return True, f"{passed} bytes came through meanwhile"
@@ -191,5 +209,6 @@ def _felt_down(proxy: Proxy) -> Felt:
     return Felt(felt=bool(why), proof=f"connecting to {proxy.listen}: {why or 'is possible'}")
 
 
-def _name(before: Before) -> str:
-    return cast(str, before["proxy"])
+def _run_of(toxic: str) -> str:
+    found = _RUN.match(toxic)
+    return found[1] if found else "unknown"

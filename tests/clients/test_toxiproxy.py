@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
@@ -96,6 +98,38 @@ def test_a_server_that_hangs_costs_the_time_limit(server: ScriptedServer) -> Non
     with pytest.raises(ToxiproxySilent, match=r"DELETE /proxies/db/toxics/lag: no answer within 0.2 s"):
         Toxiproxy(server.address, timeout_s=0.2).remove_toxic("db", "lag")
     assert time.monotonic() - started < 5
+
+
+def test_a_server_that_drips_costs_the_time_limit() -> None:
+    """A byte now and then keeps the limit of an HTTP library from ever passing; ours is for the whole call."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        over = threading.Event()
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            with suppress(OSError):
+                while not over.wait(0.02):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(ToxiproxySilent, match=r"no answer within 0.2 s"):
+            Toxiproxy(f"127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.2).version()
+        over.set()
+        thread.join()
+
+
+def test_all_calls_together_have_a_limit(server: ScriptedServer) -> None:
+    """Healing takes several calls and may not take longer than its fault's time limit."""
+    server.answers["GET /version"] = (200, None)
+    client = Toxiproxy(server.address, timeout_s=5, in_all_s=0.2)
+    started = time.monotonic()
+    with pytest.raises(ToxiproxySilent, match="no answer within"):
+        client.version()
+    with pytest.raises(ToxiproxySilent, match=r"not asked, its answers have taken 0.2 s already"):
+        client.version()
+    assert time.monotonic() - started < 4
 
 
 def test_nobody_there_is_said(server: ScriptedServer) -> None:
@@ -217,6 +251,12 @@ def test_a_malformed_toxic_is_refused() -> None:
     """The same for toxics."""
     with pytest.raises(ToxiproxyError, match="the server sent this for a toxic"):
         toxic_of({"name": "lag", "attributes": []})
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", ":1", "[::]:1"])
+def test_all_addresses_have_several_names(listen: str) -> None:
+    """The Go server says [::] when it was told 0.0.0.0."""
+    assert Proxy(name="db", listen="[::]:1", upstream="127.0.0.1:2", enabled=True).serves(listen, "127.0.0.1:2")
 
 
 def _toxic(toxicity: float = 1.0, stream: Literal["upstream", "downstream"] = "upstream", latency: int = 5) -> Toxic:

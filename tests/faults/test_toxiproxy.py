@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from harness.clients.toxiproxy_model import LinkBytes, Proxy, Toxic, ToxiproxyError
+from harness.clients.process import started_at
+from harness.clients.toxiproxy_model import Proxy, Toxic
+from harness.clients.toxiproxy_process import Serving
 from harness.errors import BadInput
 from harness.experiment import Fault, Scalar
 from harness.faults.toxiproxy import ToxiproxyFaults, toxics_of
+from tests.documents import problems, replaced
+from tests.faults.toxiproxy_server import FakeServer
 
 LATENCY: Mapping[str, Scalar] = {"latency": 200, "jitter": 0, "stream": "downstream", "toxicity": 1.0}
-
-
-class FakeServer:
-    """Proxies by name, changed as the server does; `counted` is what /metrics says."""
-
-    def __init__(self, *proxies: Proxy) -> None:
-        self.all = {proxy.name: proxy for proxy in proxies}
-        self.counted: int | None = None
-        self.stuck: set[str] = set()
-
-    def proxies(self) -> Mapping[str, Proxy]:
-        """All."""
-        return dict(self.all)
-
-    def set_enabled(self, name: str, enabled: bool) -> None:
-        """Down or up."""
-        self.all[name] = replace(self.all[name], enabled=enabled)
-
-    def add_toxic(
-        self, proxy: str, name: str, kind: str, *, stream: str, toxicity: float, attributes: Mapping[str, int]
-    ) -> None:
-        """Add; a taken name is a 409."""
-        toxic = Toxic(name=name, kind=kind, stream=stream, toxicity=toxicity, attributes=attributes)
-        if any(one.name == name for one in self.all[proxy].toxics):
-            raise ToxiproxyError("taken", status=409)
-        self.all[proxy] = replace(self.all[proxy], toxics=(*self.all[proxy].toxics, toxic))
-
-    def remove_toxic(self, proxy: str, name: str) -> None:
-        """Remove, unless stuck."""
-        if name in self.stuck:
-            raise ToxiproxyError(f"{name} hangs")
-        left = tuple(toxic for toxic in self.all[proxy].toxics if toxic.name != name)
-        self.all[proxy] = replace(self.all[proxy], toxics=left)
-
-    def metrics(self) -> tuple[LinkBytes, ...] | None:
-        """One row for the proxy `db`, or None."""
-        if self.counted is None:
-            return None
-        return (LinkBytes(proxy="db", stream="upstream", received_bytes=self.counted, sent_bytes=0),)
 
 
 def fault(kind: str = "latency", params: Mapping[str, Scalar] = LATENCY) -> Fault:
@@ -75,7 +42,7 @@ def server_at(port: int, *toxics: Toxic, enabled: bool = True) -> FakeServer:
 
 def driver(server: FakeServer) -> ToxiproxyFaults:
     """The driver of run r1."""
-    return ToxiproxyFaults(server, run="r1", proxy_of=lambda name: name)
+    return ToxiproxyFaults(server, run="r1", proxy_of=lambda name: name, connect=lambda _: server)
 
 
 def test_a_toxic_is_named_after_run_and_fault() -> None:
@@ -196,3 +163,103 @@ def test_residue_is_what_bears_our_mark(port: int) -> None:
     mine = Toxic(name="harness-old-lag", kind="latency", stream="downstream", toxicity=1.0, attributes={})
     server = server_at(port, mine, replace(mine, name="theirs"))
     assert driver(server).residue(()) == ("toxic harness-old-lag on proxy db",)
+
+
+def test_residue_is_a_proxy_that_was_enabled_and_is_not(port: int) -> None:
+    """Nobody can see on the server who disabled it; another proxy that has the name by now is none of ours."""
+    server = server_at(port)
+    before = driver(server).before(fault("down", {}))
+    assert driver(server).residue(((fault("down", {}), before),)) == ()
+    server.set_enabled("db", False)
+    assert driver(server).residue(()) == ()
+    assert driver(server).residue(((fault("down", {}), before),)) == ("proxy db is disabled",)
+    server.all["db"] = replace(server.all["db"], upstream="127.0.0.1:99")
+    assert driver(server).residue(((fault("down", {}), before),)) == ()
+
+
+def test_nothing_is_left_on_a_server_of_ours_that_has_ended(port: int) -> None:
+    """It is not even asked."""
+    server = server_at(port)
+    server.serving = Serving(pid=1, started=-1.0)
+    assert driver(server).residue(()) == ()
+    assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    ("toxic", "run"),
+    [
+        ("harness-2026-05-01T10-00-00Z-ab12-slow-db-up", "2026-05-01T10-00-00Z-ab12"),
+        ("harness-slow", "unknown"),
+        ("harness-r10-lag", "unknown"),
+    ],
+)
+def test_check_refuses_what_another_run_left(port: int, toxic: str, run: str) -> None:
+    """It is of a live run, or of a dead one whose ledger is elsewhere: both are named, neither is removed."""
+    left = Toxic(name=toxic, kind="latency", stream="downstream", toxicity=1.0, attributes={"latency": 1})
+    with pytest.raises(BadInput, match=f"{toxic}, left by run {run}: harness heal"):
+        driver(server_at(port, left)).check(fault())
+
+
+def test_before_holds_all_that_healing_needs(port: int) -> None:
+    """Server, proxy and toxics by name: the one who heals has neither the run nor its experiment."""
+    server = server_at(port)
+    server.serving = Serving(pid=7, started=1.5)
+    assert driver(server).before(fault(params={**LATENCY, "stream": "both"})) == {
+        "api": "127.0.0.1:8474",
+        "server": {"pid": 7, "started": 1.5},
+        "proxy": "db",
+        "listen": f"127.0.0.1:{port}",
+        "upstream": "127.0.0.1:1",
+        "enabled": True,
+        "toxics": ["harness-r1-lag-up", "harness-r1-lag-down"],
+        "bytes": None,
+    }
+
+
+def test_proof_is_asked_of_a_hurried_server(port: int) -> None:
+    """Proving has five seconds in all, so it may not wait as long as injecting."""
+    server, hurried = server_at(port), server_at(port)
+    patience = ToxiproxyFaults(server, run="r1", proxy_of=lambda name: name, connect=lambda _: hurried)
+    before = patience.before(fault())
+    server.calls.clear()
+    assert not patience.felt(fault(), before).felt
+    assert (server.calls, hurried.calls) == ([], ["proxy"])
+
+
+def test_a_process_is_itself_and_no_other_with_its_pid() -> None:
+    """Pid and start time together."""
+    own = started_at(os.getpid())
+    assert own is not None
+    assert not Serving(pid=os.getpid(), started=own).gone()
+    recycled = Serving(pid=os.getpid(), started=own - 1)
+    assert recycled.gone()
+    assert recycled.kill()  # and so nobody was killed
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "expected"),
+    [
+        ("bandwidth", "rate: 0KB/s", "expected at least 1 KB/s, got '0KB/s'"),
+        ("latency", "latency: 1ms, toxicity: 0", "expected at least 0.0001, got 0"),
+        ("limit_data", "bytes: 0B", "expected at least 1"),
+    ],
+)
+@pytest.mark.parametrize("overridden", [False, True])
+def test_settings_that_do_nothing_or_everything_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    params: str,
+    expected: str,
+    overridden: bool,
+) -> None:
+    """A rate of 0 is a blackhole that never ends, a toxicity of 0 hits nobody; in the file or from outside."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "checkout.py").write_text("")
+    good = {"bandwidth": "rate: 1KB/s", "latency": "latency: 1ms", "limit_data": "bytes: 1B"}[kind]
+    text = replaced(
+        "toxic: latency, on: db, latency: 200ms", f"toxic: {kind}, on: db, {good if overridden else params}"
+    )
+    overrides = [f"faults[0].{params.rpartition(', ')[2].replace(': ', '=')}"] if overridden else []
+    assert [problem for problem in problems(tmp_path, text, overrides=overrides) if expected in problem]

@@ -216,3 +216,7 @@ class Experiment:
         if not scope:
             return tuple(stage for stage in self.stages if stage.role in MEASURED_ROLES)
         return tuple(stage for stage in self.stages if stage.name in scope or stage.role in scope)
+
+    def faults_in(self, scope: tuple[str, ...]) -> tuple[Fault, ...]:
+        """The faults that a limit's scope names: by their own name, or all of a repeated or random one by its name."""
+        return tuple(fault for fault in self.faults if fault.name in scope or (fault.group and fault.group in scope))

@@ -36,10 +36,11 @@ def judge(question: Question, evidence: Evidence) -> Answer:  # noqa: ARG001 - t
 def windows_of(limit: Limit, evidence: Evidence) -> tuple[Window, ...]:
     """The windows that a limit speaks of: stages by name or role, faults by name; no scope: all but warm-up."""
     stages = {stage.name for stage in evidence.experiment.stages_in(limit.scope)}
+    faults = {fault.name for fault in evidence.experiment.faults_in(limit.scope)}
     return tuple(
         window
         for window in evidence.windows
-        if (window.stage in stages and not window.fault) or (window.fault and window.fault in limit.scope)
+        if (window.stage in stages and not window.fault) or window.fault in faults
     )
 
 

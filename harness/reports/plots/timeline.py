@@ -140,8 +140,9 @@ def thin(x: Floats, y: Floats, points: int, *, peak: bool) -> tuple[Floats, Floa
 def limit_line(axes: Axes, line: Timeline, limit: Limit, color: str, label: str) -> None:
     """A limit, drawn only over the stages that it speaks of."""
     names = {stage.name for stage in line.evidence.experiment.stages_in(limit.scope)}
+    faults = {fault.name for fault in line.evidence.experiment.faults_in(limit.scope)}
     spans = [(line.x(stage.hold_ns), line.x(stage.end_ns)) for stage in line.evidence.stages if stage.name in names]
-    spans += [(start, end) for name, start, end in _fault_spans(line) if name in limit.scope]
+    spans += [(start, end) for name, start, end in _fault_spans(line) if name in faults]
     if spans:
         starts, ends = zip(*spans, strict=True)
         axes.hlines(

@@ -45,7 +45,7 @@ class ContainerFaults:
         docker: Docker | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._hands = hands = Hands(docker or Docker(), clock)
+        self._hands = hands = Hands(docker or Docker(), clock, resolve)
         self._victims = Victims(hands, resolve, seed=seed, project=project)
         self._share_of_service = share_of_service
         self._kinds: Mapping[str, Kind] = {name: made(hands) for name, made in TABLE.items()}

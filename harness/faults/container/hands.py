@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.clients.docker import Docker
+from harness.clients.docker import Docker, Document
 from harness.clients.poll import poll
 from harness.clock import Clock, SystemClock
 from harness.errors import EnvironmentBroke
@@ -16,13 +16,20 @@ CONFIRM_NS = 10_000_000_000
 class Hands:
     """Acts through Docker and reads back. Raises EnvironmentBroke when the Engine refuses or nothing changes."""
 
-    def __init__(self, docker: Docker, clock: Clock | None = None) -> None:
+    def __init__(
+        self, docker: Docker, clock: Clock | None = None, resolve: Callable[[str], str] = lambda name: name
+    ) -> None:
         self.docker = docker
         self._clock = clock or SystemClock()
+        self._resolve = resolve
 
     def look(self, container: str) -> Container:
         """The container as it is now, by id or name."""
         return facts(self.docker.inspect(container))
+
+    def document(self, name: str) -> Document:
+        """All that the Engine knows of a service or container that a fault names beside its own."""
+        return self.docker.inspect(self._resolve(name))
 
     def do(
         self, action: Callable[[], None], container: str, done: Callable[[Container], bool], *, failed: str, hint: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from harness.faults.container.facts import Kind
+from harness.faults.container.firewall import Dns, Loss, Partition
 from harness.faults.container.hands import Hands
 from harness.faults.container.limits import Cpu, Memory
 from harness.faults.container.network import Disconnect
+from harness.faults.container.shaping import Delay, Rate
 from harness.faults.container.state import Kill, Pause, Restart, Stop
 
 TABLE: Mapping[str, Callable[[Hands], Kind]] = {
@@ -18,4 +20,9 @@ TABLE: Mapping[str, Callable[[Hands], Kind]] = {
     "disconnect": Disconnect,
     "cpu": Cpu,
     "memory": Memory,
+    "partition": Partition,
+    "loss": Loss,
+    "dns": Dns,
+    "rate": Rate,
+    "delay": Delay,
 }

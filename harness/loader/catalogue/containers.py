@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.loader.catalogue.kind import Kind
+from harness.loader.catalogue.packets import PACKETS
 from harness.loader.catalogue.services import stoppable
 from harness.loader.parameter import Param
 
@@ -58,4 +59,5 @@ CONTAINERS = (
         held_connection="works until the limit is met",
         knob="memory",
     ),
+    *PACKETS,
 )

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from harness.clients.process import started_at
+from harness import opening
 from harness.clock import Inbox, SystemClock, wall_now
 from harness.errors import EnvironmentBroke, ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
-from harness.healing import boot
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
-from harness.ledger import SCHEMA as LEDGER_SCHEMA
-from harness.ledger import Ledger, Opened
+from harness.ledger import Ledger
 from harness.leftovers import heal_first
-from harness.loader import load
 from harness.plan import Plan, plan
+from harness.plugins import kinds, load
 from harness.reaper.lease import ReaperLease
 from harness.reports.live import LiveView
 from harness.result import RunFolder, as_json, create, find, provenance
@@ -33,7 +30,6 @@ from harness.run import Ending, World, run
 from harness.run.calls import ThreadCalls
 from harness.run.guard import Guard
 from harness.run.loop import Loop, Message, Stop
-from harness.state import VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TWICE = 2
@@ -89,56 +85,33 @@ def conduct(
     with _Signals() as signals:
         experiment = load(file, overrides=overrides, seed=seed)
         timeline = plan(experiment)
-        heal_first(lambda line: click.echo(line, err=True))
         clock = SystemClock()
         folder = create(output, experiment.name, wall_now())
-        ledger = _ledger(experiment, folder, clock)
-        try:
-            world, header = _build(experiment, timeline, folder, clock, ledger)
-            writer = Writer.create(folder.journal)
-        except BaseException:
-            ledger.close()
-            folder.discard()
-            raise
-        folder.make_latest()
-        view = None if quiet or as_json else LiveView(experiment, timeline)
-        journal = _Watched(writer=writer, view=view)
-        inbox: Inbox[Message] = Inbox()
-        loop = Loop(clock, inbox, ThreadCalls(inbox), journal, Guard(experiment.abort))
-        signals.tell = lambda name: inbox.put(Stop(why=name))
-        with view or _nothing():
-            ending = run(timeline, header, world, loop)
-        signals.tell = lambda _: None
-        with suppress(OSError):  # what could not be flushed is in ending.error already
-            writer.close()
-        folder.mask_logs()
-        show = (journal.entered or bool(signals.received)) and signals.count < TWICE
-        return _conclude(folder, ending, signals, show=show, as_json=as_json, plots=plots)
-
-
-def _ledger(experiment: Experiment, folder: RunFolder, clock: SystemClock) -> Ledger:
-    """A ledger for the run, in the state folder. Raises EnvironmentBroke: without one nothing may be touched."""
-    pid = os.getpid()
-    opened = Opened(
-        schema=LEDGER_SCHEMA,
-        run=folder.run,
-        experiment=experiment.name,
-        folder=str(folder.path.absolute()),
-        user=getpass.getuser(),
-        wall=wall_now().isoformat(timespec="milliseconds"),
-        pid=pid,
-        pid_started=started_at(pid) or 0.0,
-        boot=boot(),
-        origin_ns=clock.origin_ns,
-    )
-    try:
-        return Ledger.create(opened)
-    except OSError as error:
-        folder.discard()
-        raise EnvironmentBroke(
-            f"the ledger of what must be undone cannot be written: {error.strerror or error}",
-            hint=f"make room, or give another folder in {VARIABLE}; nothing was touched",
-        ) from error
+        with ExitStack() as opened:
+            try:
+                opened.enter_context(opening.lock(experiment, folder))
+                heal_first(lambda line: click.echo(line, err=True))
+                ledger = opening.ledger(experiment, folder, clock)
+                opened.callback(ledger.close)
+                world, header = _build(experiment, timeline, folder, clock, ledger)
+                writer = Writer.create(folder.journal)
+            except BaseException:
+                folder.discard()
+                raise
+            folder.make_latest()
+            view = None if quiet or as_json else LiveView(experiment, timeline)
+            journal = _Watched(writer=writer, view=view)
+            inbox: Inbox[Message] = Inbox()
+            loop = Loop(clock, inbox, ThreadCalls(inbox), journal, Guard(experiment.abort))
+            signals.tell = lambda name: inbox.put(Stop(why=name))
+            with view or _nothing():
+                ending = run(timeline, header, world, loop)
+            signals.tell = lambda _: None
+            with suppress(OSError):  # what could not be flushed is in ending.error already
+                writer.close()
+            folder.mask_logs()
+            show = (journal.entered or bool(signals.received)) and signals.count < TWICE
+            return _conclude(folder, ending, signals, show=show, as_json=as_json, plots=plots)
 
 
 def _build(
@@ -147,8 +120,7 @@ def _build(
     """The live drivers, and what is written before anything is touched."""
     from harness import rig
 
-    drivers = sorted({fault.driver for fault in experiment.faults})
-    lease = ReaperLease(ledger, log_dir=folder.logs, drivers=drivers)
+    lease = ReaperLease(ledger, log_dir=folder.logs, drivers=opening.drivers(experiment))
     world, toxiproxy = rig.build(
         experiment, run=folder.run, log_dir=folder.logs, origin_ns=clock.origin_ns, ledger=ledger, lease=lease
     )
@@ -232,7 +204,7 @@ def judged(folder: RunFolder, *, as_json: bool, plots: bool, hurry: Callable[[],
     from harness.reports import render
     from harness.reports.console import summary
 
-    evidence = measure(read(folder.journal))
+    evidence = measure(read(folder.journal), kinds())
     verdict = judge(evidence)
     machines_served = False
     for name, content in render(verdict, evidence, plots=plots):

@@ -218,7 +218,9 @@ class Ledger:
             os.close(file)
 
     def close(self) -> None:
-        """Remove the ledger if nothing in it is open; else it stays for `harness heal`."""
+        """Remove the ledger if nothing in it is open; else it stays for `harness heal`. Twice is fine."""
+        if not self.path.exists():
+            return
         account = read(self.path)
         if not account.open and not account.damaged:
             self.append(Closed())

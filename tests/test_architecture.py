@@ -15,19 +15,19 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "clock", "histogram", "version", "secrets"),
     ("experiment",),
     ("loader.", "plan", "journal", "ledger", "state"),
-    ("timeline", "evidence."),
+    ("timeline", "blast_radius", "evidence."),
     ("verdict",),
     ("clients.", "proxy."),
     ("judges.", "reports.", "stacks.", "traffic.", "faults.", "probes.", "links"),
     ("run.", "result"),
     (
-        *("testing.", "rig", "healing", "healers", "leftovers", "halting", "residue", "unhealed"),
-        *("locks", "doctor", "starter"),
+        *("testing.", "rig", "healing", "healers", "leftovers", "opening", "locks", "halting", "residue", "unhealed"),
+        *("doctor", "starter"),
     ),
     ("reaper.",),
     ("conduct", "cli", "__main__", ""),
 )
-PURE = ("experiment", "plan", "verdict", "timeline")
+PURE = ("experiment", "plan", "verdict", "timeline", "blast_radius")
 PURE_PACKAGES = ("evidence.", "judges.", "reports.")
 WORLDLY = {
     "socket",

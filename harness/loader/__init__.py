@@ -25,6 +25,7 @@ from harness.experiment import (
     Question,
     Stack,
     Stage,
+    Targets,
     TrafficSpec,
 )
 from harness.loader import document as shapes
@@ -35,6 +36,13 @@ from harness.loader.faults import Written, fault_reader
 from harness.loader.limits import parse_limit
 from harness.loader.overrides import Environ, apply_overrides, substitute
 from harness.loader.problems import Problems, nearest, shown
+from harness.loader.safety import (
+    check_steady_state,
+    read_blast_radius,
+    read_steady_state,
+    read_targets,
+    targets_of_files,
+)
 from harness.loader.schema import schema
 from harness.loader.sections import (
     DEFAULT_BUDGET,
@@ -53,11 +61,12 @@ from harness.loader.sections import (
 from harness.loader.yaml_lines import Tree, parse
 from harness.secrets import mask
 
-__all__ = ["from_document", "load", "schema"]
+__all__ = ["from_document", "load", "places", "schema"]
 
 HEAD = shapes.keys_of(shapes.Head)
 SECTIONS = ("stack", "proxies", "traffic", "stages", "ladder", "faults", "probes", "budget", "abort", "questions")
-KEYS = ("name", "why", "stack", "toxiproxy", *SECTIONS[1:], "seed")
+SAFETY = ("targets", "blast_radius", "steady_state")
+KEYS = ("name", "why", "stack", "toxiproxy", *SECTIONS[1:], *SAFETY, "seed")
 
 
 def load(
@@ -88,12 +97,18 @@ def from_document(
     return _build(tree, tree, _Files(base_dir=base_dir), problems, extra_kinds)
 
 
+def places(path: Path) -> Problems:
+    """No problems yet, for whoever looks at the experiment of a file: they will know its lines. Raises BadInput."""
+    return Problems(where=str(path), lines=parse(_bytes_of(path), where=str(path)).lines)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Files:
-    """Where paths start, and the services of the compose file where it was looked at."""
+    """Where paths start, the services of the compose file where it was looked at, and what harness.toml allows."""
 
     base_dir: str
     compose_services: frozenset[str] | None = None
+    targets: tuple[Targets, ...] = ()
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -125,7 +140,7 @@ def _find_files(tree: Mapping[str, Tree], path: Path, problems: Problems) -> _Fi
                 problems.add(place, f"there is no file {shown(file)} in the current folder or beside the experiment")
     compose = wanted.get(("stack", "compose", "file"))
     services = _compose_services(base / compose) if compose and _is_file(base, compose) else None
-    return _Files(base_dir=str(base), compose_services=services)
+    return _Files(base_dir=str(base), compose_services=services, targets=targets_of_files(path))
 
 
 _FILES = (("traffic", "scenario"), ("stack", "compose", "file"))
@@ -170,6 +185,10 @@ def _build(
     seed = _seed(head)
     draft = _draft(tree, files, seed, problems, index((*KINDS, *extra_kinds)))
     faults = check(draft, problems)
+    if not draft.partial & {"stages", "faults"}:
+        check_steady_state(draft.steady_state, [stage.value for stage in draft.stages], faults, problems)
+    targets = read_targets(tree["targets"], ("targets",), problems) if "targets" in tree else None
+    blast_radius = read_blast_radius(tree.get("blast_radius", {}), ("blast_radius",), problems)
     problems.stop_if_any()
     assert head and draft.stack and draft.traffic  # noqa: S101 - what is missing was a problem
     probes = tuple(probe.value for probe in draft.probes)
@@ -188,6 +207,9 @@ def _build(
         questions=tuple(question.value for question in draft.questions),
         seed=seed,
         base_dir=files.base_dir,
+        steady_state=tuple(resolve(limit.value, probes) for limit in draft.steady_state),
+        targets=(*((targets,) if targets else ()), *files.targets),
+        blast_radius=blast_radius,
         document=mask(recorded),
     )
 
@@ -218,6 +240,7 @@ def _draft(
         probes=probes,
         budget=budget if "budget" in tree else _default_budget(),
         abort=read_list(tree.get("abort", []), ("abort",), problems, read_limit),
+        steady_state=read_steady_state(tree.get("steady_state", []), ("steady_state",), problems),
         questions=_questions(tree, problems),
         seed=seed,
         partial=_partial(tree, proxies=proxies, stages=stages, faults=faults, probes=probes),

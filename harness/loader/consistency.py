@@ -43,7 +43,7 @@ def check(draft: Draft, problems: Problems) -> tuple[Fault, ...]:
     faults = schedule(draft, problems)
     _unique(draft, faults, problems)
     _probes(draft, problems)
-    for limit in (*draft.budget, *draft.abort):
+    for limit in (*draft.budget, *draft.abort, *draft.steady_state):
         _scopes(limit, draft, faults, problems)
         _limit(limit, draft, problems)
     _questions(draft, problems)

@@ -28,6 +28,7 @@ class Draft:
     probes: tuple[Placed[ProbeSpec], ...]
     budget: tuple[Placed[Limit], ...]
     abort: tuple[Placed[Limit], ...]
+    steady_state: tuple[Placed[Limit], ...]
     questions: tuple[Placed[Question], ...]
     seed: int
     named: Mapping[str, frozenset[str]]

@@ -11,6 +11,7 @@ from harness.loader import document as shapes
 from harness.loader.catalogue import KINDS, Kind
 from harness.loader.document import DURATION_PATTERN
 from harness.loader.fault_shapes import ON_NAME, DrawnShape, FaultShape, RandomEntryShape, RandomShape
+from harness.loader.safety import BlastRadiusShape, TargetsShape
 from harness.loader.sections import BREAK_METRICS, PROBES, QUESTIONS
 from harness.units import format_duration
 
@@ -40,6 +41,9 @@ def schema(extra_kinds: Iterable[Kind] = ()) -> Json:
             "budget": _limits("what must hold; default: p95 < 500ms, p99 < 2s, errors < 0.5%"),
             "abort": _limits("what ends the run early, such as errors > 10% for 30s"),
             "questions": _questions(),
+            "targets": {**_shape(TargetsShape), "minProperties": 1},
+            "blast_radius": _shape(BlastRadiusShape),
+            "steady_state": _limits("what must hold just before the first fault, such as errors < 1% for 10s"),
         },
     }
 

@@ -27,7 +27,7 @@ BAD_FILES = [
     (replaced("name: ladder", "name: 5"), "x.yaml:1 name: expected a text, got 5; put it in quotes"),
     (replaced("why: It carries 1,000 users.\n", ""), "x.yaml:1 why: this key is required, and missing"),
     (replaced("why: It carries 1,000 users.", "why: ' '"), "x.yaml:2 why: expected a text, got an empty one"),
-    (replaced("probes:", "probs:"), "x.yaml:19 probs: unknown key 'probs'; did you mean probes? (known here: name, why, stack, toxiproxy, proxies, traffic, stages, ladder, faults, probes, budget, abort, questions, seed)"),
+    (replaced("probes:", "probs:"), "x.yaml:19 probs: unknown key 'probs'; did you mean probes? (known here: name, why, stack, toxiproxy, proxies, traffic, stages, ladder, faults, probes, budget, abort, questions, targets, blast_radius, steady_state, seed)"),
     (replaced("questions:", "toxiproxy: atuo\nquestions:"), "x.yaml:28 toxiproxy: expected auto, embedded, server or http://host:8474, got 'atuo'"),
     (replaced("questions:", "seed: -1\nquestions:"), "x.yaml:28 seed: expected a whole number from 0 to 9007199254740992, got -1"),
     (replaced("  process:\n", "  proces:\n"), "x.yaml:3 stack: expected one of the keys external, process, compose, got proces; did you mean process?"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from shutil import which
 from typing import cast
 
-from harness.clients.tcp import free_port
+from harness.clients.tcp import reserve_port
 from harness.clients.toxiproxy import Toxiproxy, by_hand_delete
 from harness.clients.toxiproxy_server import ServerProcess, start_embedded, start_server
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
@@ -41,7 +42,7 @@ class ToxiproxyLinks:
         self._deaf = 0
         self._seed = seed
         self.addresses: dict[str, str] = {}
-        self.places = {proxy.name: _reserve(proxy) for proxy in proxies}
+        self.places = _places(proxies)
         self.client: Toxiproxy | None = None
         self.kind = "none"
         if proxies:
@@ -176,20 +177,28 @@ class LinksHealer:
             )
 
 
-def _reserve(proxy: Proxy) -> str:
-    """host:port to listen on; a port is picked where none was given."""
+def _places(proxies: tuple[Proxy, ...]) -> dict[str, str]:
+    """host:port to listen on for each; a port is picked where none was given, none twice.
+
+    Picked ports are outside the range of outgoing connections: a proxy that is down could lose its port to one.
+    """
+    with ExitStack() as held:
+        return {proxy.name: _place(proxy, held) for proxy in proxies}
+
+
+def _place(proxy: Proxy, held: ExitStack) -> str:
     host, _, port = proxy.listen.rpartition(":") if ":" in proxy.listen else (proxy.listen, "", "")
     host = host or "127.0.0.1"
     if port:
         return f"{host}:{port}"
     try:
         socket.create_server((host, 0)).close()
-        return f"{host}:{free_port(host)}"  # out of the range from which a proxy that is down could lose its port
     except OSError as error:
         raise EnvironmentBroke(
             f"proxies.{proxy.name}.listen: cannot listen on {host}: {error.strerror}",
             hint="give an address of this machine, such as 127.0.0.1",
         ) from error
+    return f"{host}:{held.enter_context(reserve_port(host)).getsockname()[1]}"
 
 
 def host_and_port(address: str) -> str:

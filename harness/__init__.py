@@ -16,7 +16,7 @@ The map, in the order data flows (a module imports only from lines above its own
     rig plugins                                    names in an experiment -> live drivers; drivers of third parties
     locks opening blast_radius                     one harness at a target; what a run has, and may, before it begins
     healing healers leftovers reaper/              taking back what a dead run left: how, with whom, by hand, by itself
-    halting residue                                stopping every run now; asking the target what is left, not our books
+    halting residue unhealed                       stopping every run now; asking the target what is left, not our books
     conduct doctor starter cli                     run, doctor and init, each start to end; commands -> calls
     testing                                        fakes and invented journals for our tests and for our users'
 """

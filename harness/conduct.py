@@ -30,6 +30,7 @@ from harness.run import Ending, World, run
 from harness.run.calls import ThreadCalls
 from harness.run.guard import Guard
 from harness.run.loop import Loop, Message, Stop
+from harness.run.steady import SteadyState
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TWICE = 2
@@ -102,7 +103,8 @@ def conduct(
             view = None if quiet or as_json else LiveView(experiment, timeline)
             journal = _Watched(writer=writer, view=view)
             inbox: Inbox[Message] = Inbox()
-            loop = Loop(clock, inbox, ThreadCalls(inbox), journal, Guard(experiment.abort))
+            guard, steady = Guard(experiment.abort), SteadyState(experiment.steady_state, experiment.probes)
+            loop = Loop(clock, inbox, ThreadCalls(inbox), journal, guard, steady)
             signals.tell = lambda name: inbox.put(Stop(why=name))
             with view or _nothing():
                 ending = run(timeline, header, world, loop)

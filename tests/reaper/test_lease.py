@@ -167,7 +167,7 @@ def test_a_reaper_that_does_not_answer_is_as_good_as_gone(scene: Scene) -> None:
 def test_a_reaper_that_cannot_start_is_an_error_before_anything_is_injected(scene: Scene) -> None:
     """It has no driver to heal with: better known now than later."""
     lease = ReaperLease(scene.open(os.getpid()), log_dir=scene.logs, drivers=("no-such-driver",))
-    with pytest.raises(EnvironmentBroke, match=r"the reaper did not start.*no driver 'no-such-driver'"):
+    with pytest.raises(EnvironmentBroke, match=r"the reaper did not start.*no fault driver 'no-such-driver'"):
         lease.start()
     lease.release()
 

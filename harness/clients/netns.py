@@ -92,6 +92,10 @@ class Netns:
         """
         try:
             held = os.open(PROC / str(pid) / "ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError as error:
+            raise EnvironmentBroke(
+                f"cannot enter the network of process {pid}: {error}", hint="run it as root"
+            ) from error
         except OSError as error:
             raise _not_here(pid, container_id) from error
         try:

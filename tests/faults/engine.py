@@ -51,7 +51,7 @@ def _state(state: dict[str, Any]) -> str:
 class FakeDocker:
     """The calls of `harness.clients.docker.Docker` on documents. `calls` are those that change something.
 
-    `broken` calls fail with their words, `deaf` ones do nothing, and for the next `away` calls no Engine answers.
+    `broken` calls fail with their words, `deaf` ones do nothing, and after `answers` more calls the Engine is away.
     """
 
     def __init__(self, *documents: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class FakeDocker:
         self.calls: list[tuple[Any, ...]] = []
         self.broken: dict[str, str] = {}
         self.deaf: set[str] = set()
-        self.away = 0
+        self.answers: int | None = None
         self._starts = 1
 
     def of(self, container: str) -> dict[str, Any]:
@@ -75,6 +75,7 @@ class FakeDocker:
         return copy.deepcopy(self.of(container))
 
     def containers(self, labels: Mapping[str, str]) -> Sequence[Document]:
+        self._answer()
         return [
             {
                 "Id": one["Id"],
@@ -136,9 +137,10 @@ class FakeDocker:
         return f"words of {self.of(container)['Name']}"
 
     def _answer(self) -> None:
-        if self.away:
-            self.away -= 1
-            raise EnvironmentBroke("connection refused")
+        if self.answers is not None:
+            self.answers -= 1
+            if self.answers < 0:
+                raise EnvironmentBroke("connection refused")
 
     def _network(self, network: str) -> str:
         if network not in self.networks:

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from dataclasses import replace
 
 import pytest
 
 from harness.errors import EnvironmentBroke
 from harness.loader.catalogue import COMMON_KEYS, CONTAINERS, KINDS, PROCESSES, TOXICS, Kind, find, index
+from harness.loader.catalogue.services import SIGNALS
 from harness.loader.parameter import Param
 
 
@@ -21,6 +24,14 @@ def test_every_kind_of_the_catalogue_is_there() -> None:
     states = ["kill", "stop", "restart", "pause"]
     assert [kind.name for kind in CONTAINERS] == [*states, "disconnect", "cpu", "memory"]
     assert [kind.name for kind in PROCESSES] == states
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the list is that of Linux")
+def test_every_signal_that_can_end_a_process_can_be_sent() -> None:
+    """All that the platform knows, but for those that freeze a process or let it go on."""
+    known = {number.name.removeprefix("SIG") for number in signal.Signals}
+    assert known - set(SIGNALS) == {"STOP", "TSTP", "TTIN", "TTOU", "CONT"}
+    assert set(SIGNALS) <= known
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.key}-{kind.name}")
@@ -65,6 +76,8 @@ def param_of(driver: str, kind: str, name: str) -> Param:
         ("toxiproxy", "timeout", "stream", "both", "both"),
         ("container", "kill", "signal", "SIGTERM", "TERM"),
         ("container", "kill", "signal", "hup", "HUP"),
+        ("process", "kill", "signal", 9, "KILL"),
+        ("container", "kill", "signal", "segv", "SEGV"),
         ("container", "cpu", "cpus", 0.1, 0.1),
         ("container", "memory", "limit", "64MB", 64_000_000),
         ("container", "disconnect", "network", "backend", "backend"),
@@ -99,7 +112,10 @@ def test_parameters_come_out_in_the_drivers_units(
         ("container", "cpu", "cpus", 0, "expected at least 0.01, got 0"),
         ("container", "cpu", "cpus", "1", "expected a number such as 0.5, got '1'"),
         ("container", "memory", "limit", "1MB", "expected at least 6291456 bytes, got '1MB'"),
-        ("container", "kill", "signal", "KIL", "expected one of KILL, TERM, INT, HUP, QUIT, ABRT, USR1, USR2, got 'KIL'; did you mean KILL?"),
+        ("container", "kill", "signal", "KIL", f"expected one of {', '.join(SIGNALS)}, got 'KIL'; did you mean KILL?"),
+        ("container", "kill", "signal", 99, f"expected one of {', '.join(SIGNALS)}, got 99"),
+        ("container", "kill", "signal", True, f"expected one of {', '.join(SIGNALS)}, got True"),
+        ("process", "kill", "signal", 19, f"expected one of {', '.join(SIGNALS)}, got 'STOP'"),
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_refused(driver: str, kind: str, name: str, written: object, message: str) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from harness.loader.catalogue.kind import Kind
 from harness.loader.parameter import Param
 
+SIGNALS = (
+    *("KILL", "TERM", "INT", "HUP", "QUIT", "ABRT", "USR1", "USR2", "ALRM", "BUS", "CHLD", "FPE", "ILL", "IO", "PIPE"),
+    *("PROF", "PWR", "RTMAX", "RTMIN", "SEGV", "STKFLT", "SYS", "TRAP", "URG", "VTALRM", "WINCH", "XCPU", "XFSZ"),
+)
+"""Every signal of Linux but those that freeze a process or let it go on: that is `pause`, and nothing undoes a STOP."""
 SIGNAL = Param(
     name="signal",
     unit="word",
     default="KILL",
-    choices=("KILL", "TERM", "INT", "HUP", "QUIT", "ABRT", "USR1", "USR2"),
-    doc="signal that is sent, with or without SIG",
+    choices=SIGNALS,
+    doc="signal that is sent and must end it, with or without SIG, or its number",
 )
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from types import FrameType
 import click
 
 from harness import opening
+from harness.blast_radius import require_within
+from harness.clients.resolver import addresses_of
 from harness.clock import Inbox, SystemClock, wall_now
 from harness.errors import EnvironmentBroke, ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
@@ -77,6 +79,7 @@ def conduct(
     *,
     overrides: Sequence[str],
     seed: int | None,
+    own: Collection[str],
     output: Path,
     quiet: bool,
     as_json: bool,
@@ -86,6 +89,7 @@ def conduct(
     with _Signals() as signals:
         experiment = load(file, overrides=overrides, seed=seed)
         timeline = plan(experiment)
+        require_within(file, experiment, timeline, own=own, addresses_of=addresses_of)
         clock = SystemClock()
         folder = create(output, experiment.name, wall_now())
         with ExitStack() as opened:

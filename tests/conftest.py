@@ -51,6 +51,8 @@ def missing(part: str) -> str:
         if done.returncode:
             return "no Docker Engine answers"
         return "" if local_image() else f"no image to start containers from: {', '.join(IMAGES)} (make image-base)"
+    if part == "root":
+        return "" if os.geteuid() == 0 else "not run as root"
     binaries = {"toxiproxy": ("toxiproxy-server",), "nginx": ("nginx",), "chromium": ("chromium", "chromium-browser")}
     if any(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") for name in binaries[part]):
         return ""

@@ -51,6 +51,22 @@ def read(pid: int, container_id: str, *, root: Path = ROOT, proc: Path = PROC) -
     return None
 
 
+def seats(pid: int, container_id: str, *, root: Path = ROOT, proc: Path = PROC) -> tuple[Path, ...]:
+    """The files to write a pid to for a seat in the cgroups of that container; none when they are not on this host.
+
+    Version 1's freezer is left out: a frozen process cannot be killed, and version 1 does not thaw it for that.
+    """
+    try:
+        folders = _folders((proc / str(pid) / "cgroup").read_text(), container_id)
+    except OSError:
+        return ()
+    if "memory" in folders:
+        named = {root / name / path for name, path in folders.items() if name not in {"", "freezer"}}
+    else:
+        named = {root / path for name, path in folders.items() if name == ""}
+    return tuple(sorted({(each / "cgroup.procs").resolve() for each in named if (each / "cgroup.procs").exists()}))
+
+
 def received_and_sent(pid: int, *, proc: Path = PROC) -> tuple[int, int] | None:
     """Bytes that the network namespace of a process took in and gave out, loopback left out; None when unreadable."""
     try:

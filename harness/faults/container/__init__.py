@@ -17,7 +17,7 @@ from harness.clock import Clock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.container.facts import ByHand, Compares, Container, Kind, Lingers, Marks
+from harness.faults.container.facts import ByHand, Compares, Container, Kind, Lingers, Marks, Outlasts
 from harness.faults.container.hands import Hands
 from harness.faults.container.kinds import TABLE
 from harness.faults.container.together import together
@@ -88,8 +88,11 @@ class ContainerFaults:
         kind = self._kind(fault)
 
         def one(victim: Before) -> None:
-            with suppress(NoSuchContainerError):
+            try:
                 kind.heal(self._hands.look(_id(victim)), fault, victim)
+            except NoSuchContainerError:
+                if isinstance(kind, Outlasts):
+                    kind.heal_gone(fault, victim)
 
         together(one, _each(before))
 

@@ -84,6 +84,14 @@ class Marks(Protocol):
 
 
 @runtime_checkable
+class Outlasts(Protocol):
+    """A kind that leaves something on the host, which may still be there when its container has been removed."""
+
+    def heal_gone(self, fault: Fault, before: Before) -> None:
+        """Take back what is on the host."""
+
+
+@runtime_checkable
 class ByHand(Protocol):
     """A kind that knows the command by which a person takes its fault back."""
 

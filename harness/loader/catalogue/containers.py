@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.loader.catalogue.kind import Kind
 from harness.loader.catalogue.packets import PACKETS
 from harness.loader.catalogue.services import stoppable
+from harness.loader.catalogue.stress import WORKERS, stress_cpu, stress_memory
 from harness.loader.parameter import Param
 
 CONTAINERS = (
@@ -60,4 +61,35 @@ CONTAINERS = (
         knob="memory",
     ),
     *PACKETS,
+    stress_cpu("container", "in the container's cgroup"),
+    stress_memory(
+        "container",
+        "in the container's cgroup, and starts the container if the kernel killed it",
+        felt="a helper holds the memory, or the kernel has killed for it within the container",
+        leaves="a process that was killed for memory is gone unless its container restarts it",
+        feels="works until the container's limit is met",
+    ),
+    Kind(
+        driver="container",
+        name="stress-io",
+        params=(WORKERS, Param(name="path", unit="text", default="/", doc="folder in the container to write in")),
+        felt="the kernel counts bytes that the helpers wrote",
+        undo="ends the helper processes in the container's cgroup",
+        leaves="nothing; the files have no name",
+        new_connection="answers late if it needs the disk",
+        held_connection="answers late if it needs the disk",
+    ),
+    Kind(
+        driver="container",
+        name="fill-disk",
+        params=(
+            Param(name="path", unit="text", default="/tmp", doc="folder in the container to fill"),  # noqa: S108
+            Param(name="size", unit="size", minimum=1, default="500MB", doc="how much is taken"),
+        ),
+        felt="the file is there and takes its blocks",
+        undo="removes the file, also when the container runs no more",
+        leaves="what the service did when its writes failed",
+        new_connection="works until something has to be written",
+        held_connection="works until something has to be written",
+    ),
 )

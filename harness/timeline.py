@@ -1,14 +1,16 @@
 """The plan for a person, before anything is touched: what happens when, what it may hurt, what it can decide.
 
-stage        role     users       from  ramp  hold     to
-level-500    stress   100 -> 500   50s   10s   30s  1m30s
-  ! slow-db  latency  on front    1m5s         15s  1m20s  undo: removes the toxic
+stage        role     users        from  ramp  hold     to
+level-500    stress   100 -> 500    50s   10s   30s  1m30s
+  ! slow-db  latency  on front    1m05s         15s  1m20s
+
+healing      toxic latency: removes the toxic
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +21,12 @@ from harness.plan import EnterStage, Heal, Inject, Plan, users_at
 from harness.units import NS_PER_S, format_duration, format_percent
 
 WIDTH = 100
+LEAST_WIDTH = 72
 _LABEL = 18
+_INDENT = 13
+_LEAST_NAME = 12
+# Of equal repetitions only the first and the last are told when they are more than so many.
+_MOST_TOLD = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +49,27 @@ class _InForce:
 
 
 def timeline(
-    experiment: Experiment, plan: Plan, *, rate_per_user_s: float | None = None, kinds: Iterable[Kind] = ()
+    experiment: Experiment,
+    plan: Plan,
+    *,
+    rate_per_user_s: float | None = None,
+    kinds: Iterable[Kind] = (),
+    width: int = WIDTH,
 ) -> str:
-    """The whole text, at most 100 columns. `rate_per_user_s` (requests a second of one user) adds what it implies."""
+    """The whole text in `width` columns (72 to 100). `rate_per_user_s`: requests a second of one user."""
+    width = max(LEAST_WIDTH, min(WIDTH, width))
     stages = _stages(plan)
     faults = _faults(plan)
     blocks = [
-        textwrap.wrap(f"{experiment.name}: {experiment.why}", WIDTH),
-        _table(_stage_rows(stages, faults, tuple(kinds))),
-        _bars(plan, stages, faults),
-        _sums(experiment, plan, stages, rate_per_user_s),
-        _blast(faults, plan),
-        _limits(experiment, stages, faults, rate_per_user_s),
+        textwrap.wrap(f"{experiment.name}: {experiment.why}", width),
+        _table(_stage_rows(stages, faults), width),
+        _bars(plan, stages, faults, width),
+        _sums(experiment, plan, stages, rate_per_user_s, width),
+        _healing(faults, tuple(kinds), width),
+        _blast(faults, plan, width),
+        _limits(experiment, stages, faults, rate_per_user_s, width),
     ]
-    return "\n\n".join("\n".join(_fit(line) for line in block) for block in blocks if block) + "\n"
+    return "\n\n".join("\n".join(_short(line, width) for line in block) for block in blocks if block) + "\n"
 
 
 def user_seconds(plan: Plan) -> float:
@@ -85,43 +99,74 @@ def _faults(plan: Plan) -> tuple[_InForce, ...]:
     )
 
 
-def _stage_rows(stages: Sequence[_Held], faults: Sequence[_InForce], kinds: tuple[Kind, ...]) -> list[list[str]]:
-    rows = [["stage", "role", "users", "from", "ramp", "hold", "to", ""]]
+def _stage_rows(stages: Sequence[_Held], faults: Sequence[_InForce]) -> list[list[str]]:
+    rows = [["stage", "role", "users", "from", "ramp", "hold", "to"]]
     before = 0
     for held in stages:
         stage = held.stage
         users = f"{stage.users:,}" if before == stage.users else f"{before:,} -> {stage.users:,}"
         spans = [format_duration(span) if span else "-" for span in (stage.ramp_ns, stage.hold_ns)]
-        rows.append([stage.name, stage.role, users, _at(held.from_ns), *spans, _at(held.to_ns), ""])
-        rows += [_fault_row(each, kinds) for each in faults if each.fault.stage == stage.name]
+        rows.append([stage.name, stage.role, users, _at(held.from_ns), *spans, _at(held.to_ns)])
+        rows += _fault_rows([each for each in faults if each.fault.stage == stage.name])
         before = stage.users
     return rows
 
 
-def _fault_row(each: _InForce, kinds: tuple[Kind, ...]) -> list[str]:
-    fault = each.fault
-    kind = find(fault.driver, fault.kind, kinds)
-    undo = f"undo: {kind.undo}" if kind else ""
-    held = format_duration(each.to_ns - each.from_ns)
-    return [f"  ! {fault.name}", fault.kind, f"on {fault.on}", _at(each.from_ns), "", held, _at(each.to_ns), undo]
+def _fault_rows(faults: Sequence[_InForce]) -> list[list[str]]:
+    """A row for each in order of time; of many equal repetitions only the first and the last."""
+    rows = []
+    for each in faults:
+        group = [other for other in faults if each.fault.group and other.fault.group == each.fault.group]
+        if len(group) > _MOST_TOLD and _regular(group):
+            if each is group[1]:
+                gap = format_duration(group[1].from_ns - group[0].from_ns)
+                rows.append([f"  ! {len(group) - 2} more", each.fault.kind, f"every {gap}", "", "", "", ""])
+            if each not in (group[0], group[-1]):
+                continue
+        rows.append(_fault_row(each))
+    return rows
 
 
-def _table(rows: list[list[str]]) -> list[str]:
+def _regular(group: Sequence[_InForce]) -> bool:
+    """Whether these are one fault again and again."""
+    gaps = {second.from_ns - first.from_ns for first, second in pairwise(group)}
+    kinds = {(each.fault.driver, each.fault.kind, each.fault.on, each.fault.hold_ns) for each in group}
+    return len(gaps) == len(kinds) == 1
+
+
+def _fault_row(each: _InForce) -> list[str]:
+    fault, held = each.fault, format_duration(each.to_ns - each.from_ns)
+    return [f"  ! {fault.name}", fault.kind, f"on {fault.on}", _at(each.from_ns), "", held, _at(each.to_ns)]
+
+
+def _table(rows: list[list[str]], width: int) -> list[str]:
+    """The rows in columns. A name that finds no room stands on a line of its own, above the rest of its row."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    right = {3, 4, 5, 6}
+    room = width - sum(widths[3:]) - widths[1] - 2 * (len(widths) - 1)
+    if widths[0] + widths[2] > room:
+        users = max(len(row[2]) for row in rows if not row[0].startswith("  !"))
+        names = max(_LEAST_NAME, room - max(users, min(widths[2], room // 2)))
+        widths[0] = max(len(row[0]) for row in rows if len(row[0]) <= names)
+        widths[2] = max(users, min(widths[2], room - widths[0]))
     lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    for name, *cells in rows:
+        fits = len(name) <= widths[0]
+        lines += [] if fits else [name]
+        texts = [name if fits else "", *(_short(cell, size) for cell, size in zip(cells, widths[1:], strict=True))]
+        padded = [
+            text.rjust(size) if column > 2 else text.ljust(size)
+            for column, (text, size) in enumerate(zip(texts, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append("  ".join(padded).rstrip())
     return lines
 
 
-def _bars(plan: Plan, stages: Sequence[_Held], faults: Sequence[_InForce]) -> list[str]:
-    """The run from left to right: names of stages, / \\ ramps and = holds, and each fault as a bar beneath."""
-    columns = WIDTH - _LABEL - 3
+def _bars(plan: Plan, stages: Sequence[_Held], faults: Sequence[_InForce], width: int) -> list[str]:
+    """The run from left to right: names of stages, / \\ ramps and = holds, and each fault as a bar beneath.
+
+    Repetitions share one bar.
+    """
+    columns = width - _LABEL - 3
     middles = [plan.total_ns * (2 * column + 1) // (2 * columns) for column in range(columns)]
     names = [" "] * columns
     for held in stages:
@@ -131,12 +176,13 @@ def _bars(plan: Plan, stages: Sequence[_Held], faults: Sequence[_InForce]) -> li
         next((_shape(held, plan, at) for held in stages if held.from_ns <= at < held.to_ns), " ") for at in middles
     )
     lines = [f"{'':{_LABEL}}  {''.join(names)}".rstrip(), f"{'load':{_LABEL}} |{load}|"]
+    bars: dict[str, list[str]] = {}
     for each in faults:
-        bar = "".join("!" if each.from_ns <= at_ns < each.to_ns else " " for at_ns in middles)
-        if "!" not in bar:  # shorter than a column, yet it must be seen
-            column = min(columns - 1, each.from_ns * columns // plan.total_ns)
-            bar = " " * column + "!" + " " * (columns - column - 1)
-        lines.append(f"{_short(each.fault.name, _LABEL):{_LABEL}} |{bar}|")
+        bar = bars.setdefault(each.fault.group or each.fault.name, [" "] * columns)
+        under = [column for column, at_ns in enumerate(middles) if each.from_ns <= at_ns < each.to_ns]
+        for column in under or [min(columns - 1, each.from_ns * columns // plan.total_ns)]:  # a moment is seen too
+            bar[column] = "!"
+    lines += [f"{_short(name, _LABEL):{_LABEL}} |{''.join(bar)}|" for name, bar in bars.items()]
     end_of_run = format_duration(plan.total_ns)
     return [*lines, f"{'':{_LABEL}}  0{end_of_run:>{columns - 1}}"]
 
@@ -147,7 +193,9 @@ def _shape(held: _Held, plan: Plan, at_ns: int) -> str:
     return "\\" if users_at(plan, held.from_ns) > held.stage.users else "/"
 
 
-def _sums(experiment: Experiment, plan: Plan, stages: Sequence[_Held], rate_per_user_s: float | None) -> list[str]:
+def _sums(
+    experiment: Experiment, plan: Plan, stages: Sequence[_Held], rate_per_user_s: float | None, width: int
+) -> list[str]:
     area = user_seconds(plan)
     most = max(held.stage.users for held in stages)
     lines = [
@@ -158,10 +206,51 @@ def _sums(experiment: Experiment, plan: Plan, stages: Sequence[_Held], rate_per_
     if rate_per_user_s is not None:
         total, peak = area * rate_per_user_s, most * rate_per_user_s
         lines.insert(2, f"requests     about {total:,.0f}, at most {peak:,.0f}/s ({rate_per_user_s:g}/s for each user)")
+    return [*lines, *_drawn(experiment, width)]
+
+
+def _drawn(experiment: Experiment, width: int) -> list[str]:
+    """What chance decides, and the seed with which it is decided the same way again."""
+    written = experiment.document.get("faults")
+    entries = written if isinstance(written, Sequence) else ()
+    schedules = [each.get("name", "random") for each in entries if isinstance(each, Mapping) and "random" in each]
+    counts = [f"{name} ({_count(len(experiment.faults_in((str(name),))), 'fault')})" for name in schedules]
+    chosen = dict.fromkeys(fault.on for fault in experiment.faults if fault.select and fault.select.mode != "all")
+    if not counts and not chosen:
+        return [f"seed         {experiment.seed}"]
+    what = [*counts, *(f"which of {on}" for on in chosen)]
+    return _labelled("drawn with", f"seed {experiment.seed}: {', '.join(what)}", width)
+
+
+def _healing(faults: Sequence[_InForce], kinds: tuple[Kind, ...], width: int) -> list[str]:
+    """How each kind is taken back, and what is not."""
+    lines: list[str] = []
+    for driver, name in dict.fromkeys((each.fault.driver, each.fault.kind) for each in faults):
+        kind = find(driver, name, kinds)
+        if kind and kind.undo:
+            lines += _labelled("" if lines else "healing", f"{kind.key} {name}: {kind.undo}", width)
+    accepted = dict.fromkeys(
+        f"{each.fault.group or each.fault.name} ({each.fault.kind} on {each.fault.on})"
+        for each in faults
+        if each.fault.irreversible
+    )
+    if accepted:
+        lines += _labelled("IRREVERSIBLE", f"accepted for {', '.join(accepted)}", width)
     return lines
 
 
-def _blast(faults: Sequence[_InForce], plan: Plan) -> list[str]:
+def _labelled(label: str, text: str, width: int) -> list[str]:
+    """A text beside its label, on as many lines as it needs."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=f"{label:{_INDENT}}",
+        subsequent_indent=" " * _INDENT,
+        break_on_hyphens=False,
+    )
+
+
+def _blast(faults: Sequence[_InForce], plan: Plan, width: int) -> list[str]:
     """Worst case: what is hit, by how much at once, and for how long."""
     if not faults:
         return ["blast radius no faults: only load reaches the target"]
@@ -170,16 +259,17 @@ def _blast(faults: Sequence[_InForce], plan: Plan) -> list[str]:
     active = [sum(each.from_ns <= start < each.to_ns for each in faults) for start, _ in spans]
     under_ns = sum(end - start for (start, end), count in zip(spans, active, strict=True) if count)
     things = ", ".join(dict.fromkeys(each.fault.on for each in faults))
-    return [
-        f"blast radius hits {things}",
-        f"             {_count(len(faults), 'fault')}, at most {max(active)} at once,"
-        f" in force for {format_duration(under_ns)}"
-        f" ({format_percent(under_ns / plan.total_ns)} of the run)",
-    ]
+    share = format_percent(under_ns / plan.total_ns)
+    sums = f"{_count(len(faults), 'fault')}, at most {max(active)} at once, in force for {format_duration(under_ns)}"
+    return [*_labelled("blast radius", f"hits {things}", width), *_labelled("", f"{sums} ({share} of the run)", width)]
 
 
 def _limits(
-    experiment: Experiment, stages: Sequence[_Held], faults: Sequence[_InForce], rate_per_user_s: float | None
+    experiment: Experiment,
+    stages: Sequence[_Held],
+    faults: Sequence[_InForce],
+    rate_per_user_s: float | None,
+    width: int,
 ) -> list[str]:
     rows = []
     for number, limit in enumerate(experiment.budget):
@@ -187,10 +277,15 @@ def _limits(
         rows.append(["must hold" if number == 0 else "", limit.text, decides])
     for number, limit in enumerate(experiment.abort):
         rows.append(["ends the run" if number == 0 else "", limit.text, ""])
-    width = min(52, max((len(row[1]) for row in rows), default=0))
-    lines = [f"{row[0]:12} {row[1]:{width}}  {row[2]}".rstrip() for row in rows]
+    size = min(width - 48, max((len(row[1]) for row in rows), default=0))
+    lines = []
+    for label, text, decides in rows:
+        if len(text) > size and decides:
+            lines += [*_labelled(label, text, width), *_labelled("", f"  {decides}", width)]
+        else:
+            lines += _labelled(label, f"{text:{size}}  {decides}".rstrip(), width)
     if any(not limit.scope for limit in experiment.budget):
-        lines.append(f"{'':12} (a limit without 'in' holds in every stage but warm-up, each for itself)")
+        lines += _labelled("", "(a limit without 'in' holds in every stage but warm-up, each for itself)", width)
     return lines
 
 
@@ -207,7 +302,8 @@ def _decides(
         return ""
     users = {held.stage.name: held.stage.users for held in stages}
     spans = [(stage.users, stage.hold_ns) for stage in experiment.stages_in(limit.scope)]
-    spans += [(users[each.fault.stage], each.to_ns - each.from_ns) for each in faults if each.fault.name in limit.scope]
+    named = experiment.faults_in(limit.scope)
+    spans += [(users[each.fault.stage], each.to_ns - each.from_ns) for each in faults if each.fault in named]
     least = min((count * span_ns / NS_PER_S * rate_per_user_s for count, span_ns in spans), default=0.0)
     word = "decidable" if least >= needed else "TOO FEW"
     return f"{word}: {least:,.0f} requests, {needed:,} needed"
@@ -223,7 +319,3 @@ def _at(at_ns: int) -> str:
 
 def _short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "~"
-
-
-def _fit(line: str) -> str:
-    return _short(line, WIDTH)

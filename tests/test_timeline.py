@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 
 from harness.experiment import Experiment
@@ -18,8 +19,8 @@ stage        role     users        from  ramp  hold     to
 warm         warmup   0 -> 50        0s     -   10s    10s
 level-100    stress   50 -> 100     10s   10s   30s    50s
 level-500    stress   100 -> 500    50s   10s   30s  1m30s
-  ! slow-db  latency  on db-link  1m05s         15s  1m20s  undo: removes the toxic
-  ! freeze   pause    on payment  1m20s         10s  1m30s  undo: lets the process go on
+  ! slow-db  latency  on db-link  1m05s         15s  1m20s
+  ! freeze   pause    on payment  1m20s         10s  1m30s
 
                     warm    level-100                          level-500
 load               |=========/////////==========================/////////==========================|
@@ -31,6 +32,10 @@ total time   1m30s, 3 stages, at most 500 users
 user-seconds 22,250
 requests     about 4,450, at most 100/s (0.2/s for each user)
 traffic      scenarios/checkout.py to front
+seed         935181349
+
+healing      toxic latency: removes the toxic
+             process pause: lets the process go on
 
 blast radius hits db-link, payment
              2 faults, at most 1 at once, in force for 25s (27.8% of the run)
@@ -40,6 +45,49 @@ must hold    p95 < 500ms in stress  decidable: 600 requests, 80 needed
              db_pool_in_use < 8
 ends the run errors > 10% for 30s
              (a limit without 'in' holds in every stage but warm-up, each for itself)
+"""
+
+
+DRAWN = """\
+ladder: It carries 1,000 users.
+
+stage          role     users                        from  ramp  hold     to
+warm           warmup   0 -> 50                        0s     -   10s    10s
+level-100      stress   50 -> 100                     10s   10s   30s    50s
+  ! slow-db-1  latency  on db-link                    20s          2s    22s
+  ! slow-db-2  latency  on db-link                    30s          2s    32s
+  ! kill-the-checkout-or-whatever-answers-for-it-in-this-country
+               kill     on service api-gateway (2)    40s         10s    50s
+level-500      stress   100 -> 500                    50s   10s   30s  1m30s
+  ! chaos-1    down     on front                    1m17s          3s  1m20s
+  ! chaos-2    pause    on payment                  1m20s          2s  1m22s
+  ! chaos-3    pause    on payment                  1m26s          2s  1m28s
+
+                    warm  level-100                 level-500
+load               |=======//////====================//////====================|
+slow-db            |             !      !                                      |
+kill-the-checkout~ |                          !!!!!!!                          |
+chaos              |                                                  !!!!  !! |
+                    0                                                     1m30s
+
+total time   1m30s, 3 stages, at most 500 users
+user-seconds 22,250
+traffic      scenarios/checkout.py to front
+drawn with   seed 7: chaos (3 faults), which of service api-gateway (2)
+
+healing      toxic latency: removes the toxic
+             container kill: starts the container again
+             toxic down: enables the proxy
+             process pause: lets the process go on
+IRREVERSIBLE accepted for
+             kill-the-checkout-or-whatever-answers-for-it-in-this-country (kill
+             on service api-gateway (2))
+
+blast radius hits db-link, service api-gateway (2), front, payment
+             6 faults, at most 1 at once, in force for 21s (23.3% of the run)
+
+must hold    p95 < 500ms in slow-db
+ends the run errors > 10% for 30s
 """
 
 
@@ -53,6 +101,62 @@ def test_the_timeline_of_a_known_experiment() -> None:
     found = example()
     text = timeline(found, plan(found), rate_per_user_s=0.2)
     assert text == EXPECTED
+
+
+def drawn(seed: int, width: int = 80) -> str:
+    """The timeline of repeated, chosen and random faults."""
+    faults = [
+        {"name": "slow-db", "toxic": "latency", "on": "db", "latency": "1s", "during": "level-100",
+         "for": "2s", "every": "10s", "times": 2},
+        {"name": "kill-the-checkout-or-whatever-answers-for-it-in-this-country", "container": "kill",
+         "on": {"service": "api-gateway"}, "mode": 2, "irreversible": "accepted", "during": "level-100",
+         "after": "20s"},
+        {"name": "chaos", "random": {
+            "from": [{"toxic": "down", "on": "front", "for": "3s"}, {"process": "pause", "on": "payment", "for": "2s"}],
+            "rate": "1/5s", "during": "level-500"}},
+    ]  # fmt: skip
+    found = example(faults=faults, budget=["p95 < 500ms in slow-db"], seed=seed)
+    return timeline(found, plan(found), width=width)
+
+
+def test_the_timeline_of_what_is_repeated_and_drawn() -> None:
+    """Every instant, whoever is drawn from, the seed, and what nothing takes back, in 80 columns."""
+    assert drawn(7) == DRAWN
+
+
+def test_another_seed_draws_another_plan_and_says_so() -> None:
+    """The whole of what chance decides is before a person's eyes."""
+    assert "seed 8: chaos" in drawn(8)
+    assert drawn(8).replace("seed 8", "seed 7") != drawn(7)
+
+
+@pytest.mark.parametrize("width", [0, 72, 80, 100, 500])
+def test_a_screen_is_filled_and_never_left(width: int) -> None:
+    """72 columns at least, 100 at most; names that find no room have a line of their own."""
+    lines = drawn(7, width).splitlines()
+    assert max(map(len, lines)) <= max(72, min(width, 100))
+    assert any("kill-the-checkout-or-whatever-answers-for-it-in-this-country" in line for line in lines)
+
+
+def test_of_many_equal_repetitions_the_first_and_the_last_are_told() -> None:
+    """Thirty rows would hide the rest."""
+    fault = {"name": "blink", "toxic": "down", "on": "front", "during": "level-100", "for": "100ms", "every": "1s"}
+    lines = timeline(found := example(faults=[fault], budget=[]), plan(found)).splitlines()
+    assert [line.split()[1:4] for line in lines if "  ! " in line] == [
+        ["blink-1", "down", "on"],
+        ["28", "more", "down"],
+        ["blink-30", "down", "on"],
+    ]
+    assert "every 1s" in next(line for line in lines if "28 more" in line)
+    assert sum(line.startswith("blink") for line in lines) == 1, "one bar for all"
+
+
+def test_a_limit_on_a_repeated_fault_is_decided_on_each() -> None:
+    """Two seconds of 100 users at one request each second do not suffice for P95 twice."""
+    fault = {"name": "slow", "toxic": "down", "on": "front", "during": "level-100", "for": "2s", "every": "10s"}
+    found = example(faults=[fault], budget=["p99 < 1s in slow", "p99 < 1s in slow-2"])
+    lines = timeline(found, plan(found), rate_per_user_s=1.0).splitlines()
+    assert [line.rpartition("  ")[2] for line in lines if "needed" in line] == ["TOO FEW: 200 requests, 415 needed"] * 2
 
 
 def test_without_a_rate_nothing_is_said_about_requests() -> None:

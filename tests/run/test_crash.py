@@ -113,6 +113,14 @@ def directly(call: Callable[[], None], limit_ns: int) -> None:
     call()
 
 
+def heal(path: Path, scene: Scene) -> None:
+    """As the reaper does it; nothing may stay open."""
+    healer = Healing(scene.world)
+    hand = Hand(read(path), lambda _: healer, by="reaper", clock=scene.world.clock, attempt=directly)
+    assert hand.heal(NS_PER_S).failed == {}
+    assert read(path).open == ()
+
+
 def test_a_crash_at_any_instant_leaves_nothing_that_the_ledger_cannot_undo(tmp_path: Path) -> None:
     """Every number of the fuse until the run survives; each time a stranger heals from the file."""
     for at in count(1):
@@ -121,16 +129,7 @@ def test_a_crash_at_any_instant_leaves_nothing_that_the_ledger_cannot_undo(tmp_p
         if not died:
             break
         if path.exists():
-            account = read(path)
-            healing = Hand(
-                account,
-                lambda _, healer=Healing(scene.world): healer,
-                by="reaper",
-                clock=scene.world.clock,
-                attempt=directly,
-            )
-            assert healing.heal(NS_PER_S).failed == {}
-            assert read(path).open == ()
+            heal(path, scene)
         assert not scene.world.in_force, f"left in force after a crash at {at}"
     assert at > 40, "the fuse must have been at every step of a whole run"
 

@@ -70,6 +70,9 @@ def cli(context: click.Context) -> None:
 OVERRIDES = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value, e.g. stages[0].users=50."
 )
+OWN = click.option(
+    "--i-own", "own", multiple=True, metavar="HOST", help="HOST is yours to load and break, though it is public."
+)
 SEED = click.option("--seed", type=int, help="Seed of everything random; the file's otherwise.")
 OUTPUT = click.option(
     "--output", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True, help="Folder of results."
@@ -85,13 +88,27 @@ OUTPUT = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the summary; no progress.")
 @click.option("--no-plots", is_flag=True, help="Leave out the plots (faster).")
 def run(
-    file: Path, overrides: tuple[str, ...], seed: int | None, output: Path, quiet: bool, as_json: bool, no_plots: bool
+    file: Path,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    own: tuple[str, ...],
+    output: Path,
+    quiet: bool,
+    as_json: bool,
+    no_plots: bool,
 ) -> ExitCode:
     """Run the experiment in FILE and give a verdict."""
     from harness.conduct import conduct
 
     return conduct(
-        file, overrides=overrides, seed=seed, output=output, quiet=quiet, as_json=as_json, plots=not no_plots
+        file,
+        overrides=overrides,
+        seed=seed,
+        own=own,
+        output=output,
+        quiet=quiet,
+        as_json=as_json,
+        plots=not no_plots,
     )
 
 
@@ -100,24 +117,30 @@ def run(
 @OVERRIDES
 @SEED
 @click.option("--scenario", is_flag=True, help="Import the locustfile too (a second): its errors, expected requests.")
-def check(files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None, scenario: bool) -> ExitCode:
+def check(
+    files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None, own: tuple[str, ...], scenario: bool
+) -> ExitCode:
     """Validate experiments, print their timelines.
 
     Nothing is touched: no service is started, no request sent.
     """
-    from harness.loader import load
+    from harness.blast_radius import require_within
+    from harness.clients.resolver import addresses_of
     from harness.plan import plan
     from harness.timeline import timeline
 
+    from harness.plugins import kinds, load
     problems = []
     for file in files:
         try:
             experiment = load(file, overrides=overrides, seed=seed)
             rate = _rate_per_user_s(experiment) if scenario else None
         except BadInput as error:
+            planned = plan(experiment)
+            require_within(file, experiment, planned, own=own, addresses_of=addresses_of)
             problems.append(error)
         else:
-            click.echo(timeline(experiment, plan(experiment), rate_per_user_s=rate))
+            click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds()))
             if not scenario:
                 click.echo("expected requests: add --scenario\n")
     if problems:
@@ -174,7 +197,8 @@ def list_runs(output: Path, faults: bool) -> ExitCode:
     if faults:
         from harness.loader.catalogue import KINDS
 
-        for kind in KINDS:
+        for kind in (*KINDS, *kinds()):
+        from harness.plugins import kinds
             click.echo(f"{kind.driver:10} {kind.name:12} {kind.felt}")
         return ExitCode.PASS
     from harness.result import outcome_of, runs
@@ -231,6 +255,7 @@ def schema() -> ExitCode:
 
     from harness.loader import schema as make
 
-    json.dump(make(), sys.stdout, indent=2)
+    json.dump(make(kinds()), sys.stdout, indent=2)
     click.echo()
     return ExitCode.PASS
+    from harness.plugins import kinds

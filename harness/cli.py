@@ -83,6 +83,7 @@ OUTPUT = click.option(
 @click.argument("file", type=click.Path(path_type=Path))
 @OVERRIDES
 @SEED
+@OWN
 @OUTPUT
 @click.option("--quiet", is_flag=True, help="No progress; only the summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the summary; no progress.")
@@ -116,6 +117,7 @@ def run(
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
 @OVERRIDES
 @SEED
+@OWN
 @click.option("--scenario", is_flag=True, help="Import the locustfile too (a second): its errors, expected requests.")
 def check(
     files: tuple[Path, ...], overrides: tuple[str, ...], seed: int | None, own: tuple[str, ...], scenario: bool
@@ -126,21 +128,21 @@ def check(
     """
     from harness.blast_radius import require_within
     from harness.clients.resolver import addresses_of
+    from harness.loader import load
     from harness.plan import plan
     from harness.timeline import timeline
 
-    from harness.plugins import kinds, load
     problems = []
     for file in files:
         try:
             experiment = load(file, overrides=overrides, seed=seed)
-            rate = _rate_per_user_s(experiment) if scenario else None
-        except BadInput as error:
             planned = plan(experiment)
             require_within(file, experiment, planned, own=own, addresses_of=addresses_of)
+            rate = _rate_per_user_s(experiment) if scenario else None
+        except BadInput as error:
             problems.append(error)
         else:
-            click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds()))
+            click.echo(timeline(experiment, planned, rate_per_user_s=rate))
             if not scenario:
                 click.echo("expected requests: add --scenario\n")
     if problems:
@@ -197,8 +199,7 @@ def list_runs(output: Path, faults: bool) -> ExitCode:
     if faults:
         from harness.loader.catalogue import KINDS
 
-        for kind in (*KINDS, *kinds()):
-        from harness.plugins import kinds
+        for kind in KINDS:
             click.echo(f"{kind.driver:10} {kind.name:12} {kind.felt}")
         return ExitCode.PASS
     from harness.result import outcome_of, runs
@@ -255,7 +256,6 @@ def schema() -> ExitCode:
 
     from harness.loader import schema as make
 
-    json.dump(make(kinds()), sys.stdout, indent=2)
+    json.dump(make(), sys.stdout, indent=2)
     click.echo()
     return ExitCode.PASS
-    from harness.plugins import kinds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.errors import EnvironmentBroke
 from harness.healing import Healer
 
 
@@ -62,10 +61,10 @@ HEALERS: Mapping[str, Callable[[], Healer]] = {
 
 
 def healer_of(driver: str) -> Healer:
-    """The healer of a driver. Raises EnvironmentBroke for one that nobody here knows."""
+    """The healer of a driver, a plug-in's too. Raises EnvironmentBroke for one that nobody here knows."""
     make = HEALERS.get(driver)
     if make is None:
-        raise EnvironmentBroke(
-            f"there is no driver {driver!r} here", hint="install the plug-in that the run had, then: harness heal"
-        )
+        from harness import plugins
+
+        return plugins.healer_of(driver)
     return make()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import plugins
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import (
     ComposeStack,
@@ -122,6 +123,10 @@ FAULTS: Mapping[str, Callable[[Site], FaultDriver]] = {
 }
 
 
+def _fault_driver(name: str, site: Site) -> FaultDriver:
+    return FAULTS[name](site) if name in FAULTS else plugins.make(name, site)
+
+
 def _stack(experiment: Experiment, links: Mapping[str, str], log_dir: Path, run: str) -> StackDriver:
     base_dir = Path(experiment.base_dir)
     match experiment.stack:
@@ -152,7 +157,7 @@ def build(
         stack=stack,
         links=links,
         traffic=traffic,
-        faults={name: FAULTS[name](site) for name in needed},
+        faults={name: _fault_driver(name, site) for name in needed},
         probes=lambda: _probes(experiment.probes, site),
         target=lambda: _target(experiment, links, stack),
         ledger=ledger,

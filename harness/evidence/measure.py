@@ -50,6 +50,7 @@ from harness.journal import (
     WorkerLost,
 )
 from harness.loader import from_document
+from harness.loader.catalogue import Kind
 from harness.units import NS_PER_S
 
 E = TypeVar("E", bound=Event)
@@ -59,8 +60,8 @@ Heap = dict[type[Event], list[Event]]
 MIN_SAMPLES = {0.50: 5, 0.95: 59, 0.99: 299}
 
 
-def measure(events: Iterable[Event]) -> Evidence:
-    """The evidence of a journal, whole or cut off. Raises BadInput when it has no header."""
+def measure(events: Iterable[Event], kinds: Iterable[Kind] = ()) -> Evidence:
+    """The evidence of a journal, whole or cut off; `kinds` are those of plug-ins. Raises BadInput without a header."""
     heap: Heap = defaultdict(list)
     last_ns = 0
     for event in events:
@@ -73,7 +74,9 @@ def measure(events: Iterable[Event]) -> Evidence:
     ended, aborted = _all(heap, RunEnded), _all(heap, Aborted)
     stages = _stage_spans(_all(heap, StageEntered), min([event.at_ns for event in aborted], default=last_ns))
     evidence = Evidence(
-        experiment=from_document(header.document, base_dir=header.base_dir, where="journal header"),
+        experiment=from_document(
+            header.document, base_dir=header.base_dir, where="journal header", extra_kinds=kinds
+        ),
         header=header,
         windows=(),
         stages=stages,

@@ -12,7 +12,7 @@ from harness.loader.yaml_lines import Tree, parse
 from harness.secrets import MASK, is_secret_name, mask_text
 
 # Where ${VAR} is replaced: what differs between machines. A `why` or a limit is the same everywhere.
-SUBSTITUTED = ("stack", "toxiproxy", "proxies", "probes")
+SUBSTITUTED = ("stack", "toxiproxy", "proxies", "faults", "probes")
 
 _PART = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
 _PATH = re.compile(r"[^.\[\]=]+(?:\.[^.\[\]=]+|\[\d{1,6}\])*")

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.loader.catalogue.calls import CALLS
 from harness.loader.catalogue.containers import CONTAINERS
 from harness.loader.catalogue.kind import COMMON_KEYS, Kind, index
 from harness.loader.catalogue.processes import PROCESSES
 from harness.loader.catalogue.toxics import TOXICS
 
-__all__ = ["COMMON_KEYS", "CONTAINERS", "KINDS", "PROCESSES", "TOXICS", "Kind", "find", "index"]
+__all__ = ["CALLS", "COMMON_KEYS", "CONTAINERS", "KINDS", "PROCESSES", "TOXICS", "Kind", "find", "index"]
 
-KINDS: tuple[Kind, ...] = (*TOXICS, *CONTAINERS, *PROCESSES)
+KINDS: tuple[Kind, ...] = (*TOXICS, *CONTAINERS, *PROCESSES, *CALLS)
 
 
 def find(driver: str, name: str, kinds: Iterable[Kind] = ()) -> Kind | None:

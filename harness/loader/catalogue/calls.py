@@ -1,0 +1,79 @@
+"""Faults of the user's own: commands and HTTP calls that put something in force, take it back, and show it."""
+
+from __future__ import annotations
+
+from harness.loader.catalogue.kind import Kind
+from harness.loader.parameter import Param
+from harness.units import NS_PER_MS
+
+LONGEST_MS = 12_000
+"""Longer than this nobody waits for one injection or one healing."""
+
+
+def _timeout(default: str) -> Param:
+    return Param(
+        name="timeout",
+        unit="duration",
+        scale=NS_PER_MS,
+        minimum=100,
+        maximum=LONGEST_MS,
+        default=default,
+        doc="most time for each step, its reading back by `confirm` included; at most 12s",
+    )
+
+
+COMMAND = Kind(
+    driver="command",
+    name="run",
+    params=(
+        Param(name="inject", unit="command", required=True, doc="puts the fault in force; exit code 0: done"),
+        Param(
+            name="heal",
+            unit="command",
+            required_unless_irreversible=True,
+            doc="takes it back; must do so also when it is called twice, or before or in the middle of `inject`",
+        ),
+        Param(
+            name="confirm",
+            unit="command",
+            doc="exit code 0: in force; 1 to 125: not in force. Must change nothing",
+        ),
+        Param(name="shell", unit="flag", default=False, doc="`true`: the three are given to `sh -c`"),
+        _timeout("10s"),
+    ),
+    felt="`confirm` exits with 0; without it the exit code of `inject` alone, and the proof says so",
+    undo="runs `heal`, then `confirm` until it fails",
+    leaves="what `heal` leaves",
+    new_connection="whatever the command does",
+    held_connection="whatever the command does",
+    knob_param="heal",
+)
+
+HTTP = Kind(
+    driver="http",
+    name="call",
+    params=(
+        Param(name="inject", unit="text", required=True, doc="method and URL that put the fault in force"),
+        Param(
+            name="heal",
+            unit="text",
+            required_unless_irreversible=True,
+            doc="method and URL that take it back; also when called twice, or before or in the middle of `inject`",
+        ),
+        Param(name="confirm", unit="text", doc="method and URL that tell; answered 2xx: in force. Must change nothing"),
+        Param(name="confirm_text", unit="text", doc="in force only if the answer to `confirm` contains this"),
+        Param(name="body", unit="text", doc="sent with `inject`"),
+        Param(name="heal_body", unit="text", doc="sent with `heal`"),
+        Param(name="headers", unit="text", doc="sent with all three, one `Name: value` a line"),
+        Param(name="expect", unit="text", default="200-299", doc="statuses of `inject` and `heal` that mean done"),
+        _timeout("5s"),
+    ),
+    felt="`confirm` is answered 2xx, with `confirm_text`; without it `inject` was answered well, and the proof says so",
+    undo="calls `heal`, then `confirm` until it says no",
+    leaves="what `heal` leaves",
+    new_connection="whatever the call does",
+    held_connection="whatever the call does",
+    knob_param="heal",
+)
+
+CALLS = (COMMAND, HTTP)

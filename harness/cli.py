@@ -226,6 +226,17 @@ def heal(run: str | None, everything: bool, dry_run: bool) -> ExitCode:
 
 
 @cli.command()
+def halt() -> ExitCode:
+    """Stop every running experiment of this user now: heal, confirm, end.
+
+    From any terminal. Says how long each took; exit code 5 when something could not be confirmed, with what to type.
+    """
+    from harness.halting import halt as halt_all
+
+    return halt_all(click.echo)
+
+
+@cli.command()
 @click.argument("address", metavar="URL")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where to write; default here.")
 @click.option("--name", default="first", show_default=True, help="Name of the experiment.")

@@ -16,23 +16,27 @@ WANTED_CORES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at. `needed`: without it nothing runs; otherwise only some experiments need it."""
+    """One thing looked at. `needed`: without it nothing runs; else only some experiments need it, or as `ill` says."""
 
     what: str
     well: bool
     seen: str
     advice: str = ""
     needed: bool = False
+    ill: str = "without"
 
     def __str__(self) -> str:
-        mark = "ok     " if self.well else ("missing" if self.needed else "without")
-        tail = f"\n{'':24}{self.advice}" if self.advice and not self.well else ""
-        return f"{mark} {self.what:15} {self.seen}{tail}"
+        mark = "ok" if self.well else ("missing" if self.needed else self.ill)
+        lines = self.advice.splitlines() if not self.well else ()
+        tail = "".join(f"\n{'':24}{line.strip()}" for line in lines)
+        return f"{mark:7} {self.what:15} {self.seen}{tail}"
 
 
 def examine() -> tuple[Finding, ...]:
-    """Look at everything once; takes a second or two, each outside call at most five."""
-    return (_python(), _cores(), _files(), _clock(), _locust(), _toxiproxy(), _docker(), _compose())
+    """Look at everything once; takes a few seconds, each outside call at most five."""
+    machine = (_python(), _cores(), _files(), _clock())
+    parts = (_locust(), _toxiproxy(), _docker(), _compose())
+    return (*machine, *parts, _residue())
 
 
 def _python() -> Finding:
@@ -121,4 +125,25 @@ def _compose() -> Finding:
         well=seen is not None,
         seen=seen or "neither `docker compose` nor `docker-compose`",
         advice="compose stacks need it: install the compose plugin of Docker",
+    )
+
+
+def _residue() -> Finding:
+    """Whether anything of ours is left in force somewhere: asked of Toxiproxy, Docker and the process table."""
+    from harness.residue import scan
+
+    found = scan()
+    others = [str(one) for one in found.seen if one not in found.left]
+    unasked = [line.partition(": ")[0] for line in found.not_asked]
+    words = [
+        f"{len(found.left)} left" if found.left else "nothing of ours is left",
+        *(["not asked: " + ", ".join(unasked)] if unasked else []),
+        *others,
+    ]
+    return Finding(
+        what="target residue",
+        well=not found.left,
+        seen="; ".join(words),
+        advice="\n".join(map(str, found.left)),
+        ill="left",
     )

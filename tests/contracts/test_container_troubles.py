@@ -199,9 +199,10 @@ def test_a_limit_below_use_is_refused_in_words(image: str) -> None:
 
 
 def test_what_cannot_be_undone_is_refused(image: str) -> None:
-    """--rm, a random host port, and a network of somebody else's: each with its own words."""
-    with running(image, "--rm") as gone, pytest.raises(BadInput, match="--rm"):
-        DRIVER.check(fault(gone, "kill"))
+    """--rm, files in tmpfs however mounted, a random host port, and a protected one: each with its own words."""
+    for option, words in (("--rm", "--rm"), ("--tmpfs=/a", "/a"), ("--mount=type=tmpfs,dst=/b", "/b")):
+        with running(image, option) as gone, pytest.raises(BadInput, match=words):
+            DRIVER.check(fault(gone, "kill"))
     with running(image, "-p", "127.0.0.1::9000") as loose, pytest.raises(BadInput, match="9000/tcp"):
         DRIVER.check(fault(loose, "disconnect"))
     with running(image, "--label", "harness.protect=true") as protected, pytest.raises(BadInput, match="protected"):

@@ -69,16 +69,16 @@ class Victims:
         self._resolve = resolve
         self._seed = seed
         self._project = project
-        self._drawn: dict[str, tuple[str, ...]] = {}
+        self._drawn: dict[tuple[str, Selector], tuple[str, ...]] = {}
 
     def names(self, fault: Fault) -> tuple[str, ...]:
         """By name. Raises BadInput when the selector matches nothing, or less than it asks for."""
         if fault.select is None:
             return (self._resolve(fault.on),)
-        if fault.name not in self._drawn:
-            names = self._matches(fault, fault.select)
-            self._drawn[fault.name] = draw(names, fault.select, self._seed, fault.name)
-        return self._drawn[fault.name]
+        key = fault.name, fault.select
+        if key not in self._drawn:
+            self._drawn[key] = draw(self._matches(fault, fault.select), fault.select, self._seed, fault.name)
+        return self._drawn[key]
 
     def of(self, fault: Fault) -> tuple[Container, ...]:
         """A fresh look at each. Raises BadInput for one that is not there, protected, paused or not running."""

@@ -20,13 +20,16 @@ from harness.clients.toxiproxy_server import start_embedded, start_server
 from harness.errors import BadInput
 from harness.experiment import Fault, ProcessStack, Ready, Scalar, Service
 from harness.faults import FaultDriver, Feels, Felt
+from harness.faults.command import CommandFaults
 from harness.faults.container import ContainerFaults
+from harness.faults.http import HttpFaults
 from harness.faults.process import ProcessFaults
 from harness.faults.toxiproxy import ToxiproxyFaults
 from harness.journal import Json
 from harness.stacks.process import ProcessDriver
 from tests.contracts.containers import running
 from tests.faults.engine import FakeDocker, document
+from tests.faults.flags import Flags
 
 IN_TIME_NS = 10_000_000_000
 
@@ -44,6 +47,18 @@ PROCESS_FAULTS: Mapping[str, Mapping[str, Scalar]] = {
     "stop": {},
     "restart": {},
     "pause": {},
+}
+COMMANDS: Mapping[str, Mapping[str, Scalar]] = {
+    "run": {"inject": "touch flag", "heal": "rm -f flag", "confirm": "test -e flag", "timeout": 5000},
+}
+CALLS: Mapping[str, Mapping[str, Scalar]] = {
+    "call": {
+        "inject": "POST http://{flags}/flags/x",
+        "heal": "DELETE http://{flags}/flags/x",
+        "confirm": "GET http://{flags}/flags/x",
+        "expect": "200-299",
+        "timeout": 5000,
+    },
 }
 TOXICS: Mapping[str, Mapping[str, Scalar]] = {
     "latency": {"latency": 50, "jitter": 0, "stream": "both", "toxicity": 1.0},
@@ -166,11 +181,31 @@ def link(client: Toxiproxy) -> Iterator[Arena]:
         )
 
 
+@contextmanager
+def flag_file(tmp_path: Path, image: str) -> Iterator[Arena]:
+    """A file that is there when the flag is set."""
+    driver = CommandFaults(run="r1", cwd=str(tmp_path), log_dir=tmp_path)
+    yield Arena(driver=driver, state=lambda: (tmp_path / "flag").exists(), identity=lambda: None)
+
+
+@contextmanager
+def flag_server(tmp_path: Path, image: str) -> Iterator[Arena]:
+    """A server of flags."""
+    flags = Flags()
+    try:
+        driver = HttpFaults(log_dir=tmp_path, fill=lambda text: text.replace("{flags}", flags.address))
+        yield Arena(driver=driver, state=lambda: set(flags.on), identity=lambda: None)
+    finally:
+        flags.close()
+
+
 ARENAS: Mapping[str, tuple[Any, Mapping[str, Mapping[str, Scalar]], tuple[str, ...]]] = {
     "fake-container": (fake_containers, CONTAINER_FAULTS, ()),
     "container": (real_containers, CONTAINER_FAULTS, ("docker",)),
     "process": (real_processes, PROCESS_FAULTS, ()),
     "embedded-toxiproxy": (embedded_toxiproxy, TOXICS, ()),
+    "command": (flag_file, COMMANDS, ()),
+    "http": (flag_server, CALLS, ()),
     "toxiproxy": (go_toxiproxy, TOXICS, ("toxiproxy",)),
 }
 

@@ -35,7 +35,7 @@ class Finding:
 def examine() -> tuple[Finding, ...]:
     """Look at everything once; takes a few seconds, each outside call at most five."""
     machine = (_python(), _cores(), _files(), _clock())
-    parts = (_locust(), _toxiproxy(), _docker(), _compose())
+    parts = (_locust(), _toxiproxy(), _docker(), _compose(), _plugins())
     return (*machine, *parts, _residue())
 
 
@@ -125,6 +125,19 @@ def _compose() -> Finding:
         well=seen is not None,
         seen=seen or "neither `docker compose` nor `docker-compose`",
         advice="compose stacks need it: install the compose plugin of Docker",
+    )
+
+
+def _plugins() -> Finding:
+    from harness.plugins import installed
+
+    found = installed()
+    offered = [f"{plugin.name} ({package})" for package, plugin in found.plugins]
+    return Finding(
+        what="fault plug-ins",
+        well=not found.broken,
+        seen=", ".join(offered) or "none",
+        advice="\n".join(found.broken),
     )
 
 

@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from harness.clients.netns import Netns
+
 IMAGES = tuple(
     filter(None, (os.environ.get("HARNESS_TEST_IMAGE"), "harness-base:bookworm", "python:3.12-slim", "busybox"))
 )
@@ -51,8 +53,8 @@ def missing(part: str) -> str:
         if done.returncode:
             return "no Docker Engine answers"
         return "" if local_image() else f"no image to start containers from: {', '.join(IMAGES)} (make image-base)"
-    if part == "root":
-        return "" if os.geteuid() == 0 else "not run as root"
+    if part in {"netns", "root"}:
+        return "not run as root" if os.geteuid() else Netns().missing() if part == "netns" else ""
     binaries = {"toxiproxy": ("toxiproxy-server",), "nginx": ("nginx",), "chromium": ("chromium", "chromium-browser")}
     if any(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") for name in binaries[part]):
         return ""

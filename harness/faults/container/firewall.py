@@ -27,20 +27,26 @@ _OURS = re.compile(rf"^-N ({MARK}\S+)", re.MULTILINE)
 _IN_AND_OUT = ("INPUT", "OUTPUT")
 _NOT_LOOPBACK = ("INPUT ! -i lo", "OUTPUT ! -o lo")
 
-Rules = Mapping[str, Sequence[str]]
+_TOOLS = ("iptables", "ip6tables")
+
+Table = Mapping[str, Sequence[str]]
+"""For one address family: `jumps`, the places that jump to the chain, and `rules`, what is in it."""
+Tables = Mapping[str, Table]
 
 
 class _Firewall(Inside):
     """The chain of a fault: made, read back, counted and removed."""
 
-    def rules(self, now: Container, fault: Fault) -> tuple[Sequence[str], Rules]:
-        """The places that jump to the chain, and the chain's rules for each tool of an address family."""
+    def tables(self, now: Container, fault: Fault) -> Tables:
+        """What is wanted, for each tool of an address family."""
         raise NotImplementedError
 
     def plan(self, now: Container, fault: Fault, inside: Namespace) -> Mapping[str, Json]:
-        jumps, rules = self.rules(now, fault)
-        wanted: dict[str, Json] = {tool: list(rules[tool]) for tool in inside.tools if rules.get(tool)}
-        return {"chain": mark_of(now.id, fault.name), "jumps": list(jumps), "rules": wanted}
+        tables = self.tables(now, fault)
+        wanted: dict[str, Json] = {
+            tool: {name: list(lines) for name, lines in tables[tool].items()} for tool in inside.tools if tool in tables
+        }
+        return {"chain": mark_of(now.id, fault.name), "tables": wanted}
 
     def taken(self, inside: Namespace) -> str:
         return " and ".join(self.marked(inside))
@@ -51,44 +57,47 @@ class _Firewall(Inside):
 
     def act(self, inside: Namespace, before: Before, *, rehearsal: bool = False) -> None:  # noqa: ARG002
         chain = _chain(before)
-        for tool, rules in _rules(before).items():
-            lines = [f":{chain} - [0:0]", *(f"-A {chain} {rule}" for rule in rules)]
-            lines += [f"-I {jump} -j {chain}" for jump in _jumps(before)]
-            inside.restore(tool, _table(lines))
+        for tool, table in _tables(before).items():
+            lines = [f":{chain} - [0:0]", *(f"-A {chain} {rule}" for rule in table["rules"])]
+            lines += [f"-I {jump} -j {chain}" for jump in table["jumps"]]
+            inside.restore(tool, _changes(lines))
 
     def absent(self, inside: Namespace, before: Before) -> str:
         chain = _chain(before)
         lacking = []
-        for tool, rules in _rules(before).items():
+        for tool, table in _tables(before).items():
             lines = inside.rules(tool).splitlines()
             jumps, own = _to(chain, lines), [line for line in lines if line.startswith(f"-A {chain} ")]
-            if len(jumps) < len(_jumps(before)) or len(own) < len(rules):
+            if len(jumps) < len(table["jumps"]) or len(own) < len(table["rules"]):
                 lacking.append(f"the chain {chain} of {tool}")
         return ", ".join(lacking)
 
     def undo(self, inside: Namespace, before: Before) -> None:
         chain = _chain(before)
-        for tool in _rules(before):
+        for tool in _tables(before):
             lines = inside.rules(tool).splitlines()
             steps = [f"-D {line.removeprefix('-A ')}" for line in _to(chain, lines)]
             steps += [f"-F {chain}", f"-X {chain}"] if f"-N {chain}" in lines else []
             if steps:
-                inside.restore(tool, _table(steps))
+                inside.restore(tool, _changes(steps))
 
     def left(self, inside: Namespace, before: Before) -> str:
         chain = _chain(before)
-        return ", ".join(f"the chain {chain} of {tool}" for tool in _rules(before) if chain in inside.rules(tool))
+        return ", ".join(f"the chain {chain} of {tool}" for tool in _tables(before) if chain in inside.rules(tool))
 
     def met(self, inside: Namespace, now: Container, before: Before) -> Felt:
         chain = _chain(before)
-        packets = sum(_packets(inside.counters(tool, chain)) for tool in _rules(before))
+        packets = sum(_packets(inside.counters(tool, chain)) for tool in _tables(before))
         proof = f"{packets} packets of {now.name} were stopped" if packets else f"no packet of {now.name} met the rules"
         return Felt(felt=packets > 0, proof=f"{proof} (counted by the kernel)")
 
     def commands(self, before: Before) -> Sequence[str]:
         chain = _chain(before)
-        jumps = [f"-D {jump} -j {chain}" for jump in _jumps(before)]
-        return [f"{tool} {step}" for tool in _rules(before) for step in (*jumps, f"-F {chain}", f"-X {chain}")]
+        found = []
+        for tool, table in _tables(before).items():
+            jumps = [f"{tool} -D {jump} -j {chain}" for jump in table["jumps"]]
+            found += [*jumps, f"{tool} -F {chain}", f"{tool} -X {chain}"]
+        return found
 
 
 class Partition(_Firewall):
@@ -96,16 +105,13 @@ class Partition(_Firewall):
 
     instead = "use `toxic: timeout` on the link between them"
 
-    def rules(self, now: Container, fault: Fault) -> tuple[Sequence[str], Rules]:
+    def tables(self, now: Container, fault: Fault) -> Tables:
         """By the addresses that `from` has now on networks that both are on."""
-        addresses = self._shared(now, fault)
-        rules = {
-            tool: [
-                f"{way} {address} -j DROP" for address in addresses if (":" in address) == six for way in ("-s", "-d")
-            ]
-            for tool, six in (("iptables", False), ("ip6tables", True))
-        }
-        return _IN_AND_OUT, rules
+        found: dict[str, list[str]] = {}
+        for address in self._shared(now, fault):
+            rules = found.setdefault("ip6tables" if ":" in address else "iptables", [])
+            rules += [f"-s {address} -j DROP", f"-d {address} -j DROP"]
+        return {tool: {"jumps": _IN_AND_OUT, "rules": rules} for tool, rules in found.items()}
 
     def residue(self, now: Container) -> tuple[str, ...]:
         """Of loss and dns too: one kind looks for all."""
@@ -152,13 +158,13 @@ class Loss(_Firewall):
             raise BadInput(f"fault {fault.name}: {port:g} is no port", hint="a whole number from 1 to 65535")
         super().check(now, fault)
 
-    def rules(self, now: Container, fault: Fault) -> tuple[Sequence[str], Rules]:  # noqa: ARG002 - the contract's shape
+    def tables(self, now: Container, fault: Fault) -> Tables:  # noqa: ARG002 - the contract's shape
         """Of packets from or to `port` where there is one, else of all."""
         port = int(fault.params.get("port", 0))
         draw = f"-m statistic --mode random --probability {float(fault.params['share']):.6f} -j DROP"
         some = [f"-p {protocol} -m multiport --ports {port} {draw}" for protocol in ("tcp", "udp")]
         rules = some if port else [draw]
-        return _NOT_LOOPBACK, {"iptables": rules, "ip6tables": rules}
+        return {tool: {"jumps": _NOT_LOOPBACK, "rules": rules} for tool in _TOOLS}
 
 
 class Dns(_Firewall):
@@ -166,17 +172,22 @@ class Dns(_Firewall):
 
     instead = "use `container: partition` from the service whose name is asked for"
 
-    def rules(self, now: Container, fault: Fault) -> tuple[Sequence[str], Rules]:  # noqa: ARG002 - the contract's shape
+    def tables(self, now: Container, fault: Fault) -> Tables:  # noqa: ARG002 - the contract's shape
         """Docker's resolver by its address (its port is translated before we see it), any other by port 53.
 
-        Silence is made on the way in, where nobody is told: of questions to Docker's resolver, of answers of others.
+        Docker's resolver is met on the way in to it, where the sender sees what a network does; that of others is
+        refused on the way out (a UDP sender is told EPERM), or its answers are dropped.
         """
         if fault.params.get("answer", "refuse") == "drop":
             answers = [f"-p {protocol} --sport 53 -j DROP" for protocol in ("udp", "tcp")]
-            return ("INPUT",), {"iptables": [f"-d {RESOLVER} -j DROP", *answers], "ip6tables": answers}
-        return ("OUTPUT",), {
-            "iptables": [*_refused(f"-d {RESOLVER} -p", "", "icmp"), *_refused("-p", "--dport 53 ", "icmp")],
-            "ip6tables": _refused("-p", "--dport 53 ", "icmp6"),
+            return {
+                "iptables": {"jumps": ("INPUT",), "rules": [f"-d {RESOLVER} -j DROP", *answers]},
+                "ip6tables": {"jumps": ("INPUT",), "rules": answers},
+            }
+        rules = [*_refused(f"-d {RESOLVER} -p", "", "icmp"), *_refused("-p", "--dport 53 ", "icmp")]
+        return {
+            "iptables": {"jumps": (f"INPUT -d {RESOLVER}", f"OUTPUT ! -d {RESOLVER}"), "rules": rules},
+            "ip6tables": {"jumps": ("OUTPUT",), "rules": _refused("-p", "--dport 53 ", "icmp6")},
         }
 
 
@@ -198,7 +209,7 @@ def _packets(table: str) -> int:
     return sum(int(row[0]) for row in rows if row and row[0].isdecimal())
 
 
-def _table(lines: Sequence[str]) -> str:
+def _changes(lines: Sequence[str]) -> str:
     return "\n".join(("*filter", *lines, "COMMIT", ""))
 
 
@@ -206,9 +217,5 @@ def _chain(before: Before) -> str:
     return str(before["chain"])
 
 
-def _jumps(before: Before) -> Sequence[str]:
-    return cast(Sequence[str], before["jumps"])
-
-
-def _rules(before: Before) -> Rules:
-    return cast(Rules, before["rules"])
+def _tables(before: Before) -> Tables:
+    return cast(Tables, before["tables"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.errors import EXIT_MEANINGS, BadInput, ExitCode, HarnessError
+from harness.unhealed import unhealed_note
 from harness.version import VERSION
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def explain(error: BaseException) -> ExitCode:  # noqa: PLR0911 - one line per k
             return ExitCode.BROKEN
 
 
+HEALING = frozenset({"heal", "run"})
+"""Commands that heal what dead runs left, and say so themselves."""
+
+
 @click.group(
     invoke_without_command=True,
     epilog=EPILOG,
@@ -65,6 +70,8 @@ def cli(context: click.Context) -> None:
     """Load and chaos testing with verdicts you can stake a release on: pass, fail or inconclusive."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+    elif context.invoked_subcommand not in HEALING and (note := unhealed_note()):
+        click.echo(note, err=True)
 
 
 OVERRIDES = click.option(
@@ -128,8 +135,8 @@ def check(
     """
     from harness.blast_radius import require_within
     from harness.clients.resolver import addresses_of
-    from harness.loader import load
     from harness.plan import plan
+    from harness.plugins import kinds, load
     from harness.timeline import timeline
 
     problems = []
@@ -142,7 +149,7 @@ def check(
         except BadInput as error:
             problems.append(error)
         else:
-            click.echo(timeline(experiment, planned, rate_per_user_s=rate))
+            click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds()))
             if not scenario:
                 click.echo("expected requests: add --scenario\n")
     if problems:
@@ -198,8 +205,9 @@ def list_runs(output: Path, faults: bool) -> ExitCode:
     """List the runs in the results folder, oldest first."""
     if faults:
         from harness.loader.catalogue import KINDS
+        from harness.plugins import kinds
 
-        for kind in KINDS:
+        for kind in (*KINDS, *kinds()):
             click.echo(f"{kind.driver:10} {kind.name:12} {kind.felt}")
         return ExitCode.PASS
     from harness.result import outcome_of, runs
@@ -266,7 +274,8 @@ def schema() -> ExitCode:
     import json
 
     from harness.loader import schema as make
+    from harness.plugins import kinds
 
-    json.dump(make(), sys.stdout, indent=2)
+    json.dump(make(kinds()), sys.stdout, indent=2)
     click.echo()
     return ExitCode.PASS

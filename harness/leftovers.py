@@ -9,6 +9,7 @@ from harness.errors import BadInput, ExitCode, HarnessError, TargetDirty
 from harness.healers import healer_of
 from harness.healing import Hand, alive, finish, reaped
 from harness.ledger import Account, Ledger, ledgers, read
+from harness.residue import scan
 from harness.units import NS_PER_S
 
 HEAL_LIMIT_NS = 30 * NS_PER_S
@@ -31,6 +32,10 @@ def heal_runs(run: str | None, *, dry_run: bool, say: Say) -> ExitCode:
             done += _heal(account, dry_run, say)
         except HarnessError as error:  # one that cannot be healed must not keep the others from it
             left.append(f"{path.stem}: {error}" + (f" ({error.hint})" if error.hint else ""))
+    if dry_run:
+        for line in scan().lines():
+            say(line)
+            done += line.startswith("left: ")
     if left:
         raise TargetDirty("not healed:\n  " + "\n  ".join(left), hint="mend the cause named there, then: harness heal")
     if not done:

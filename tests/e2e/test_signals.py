@@ -19,6 +19,7 @@ FAULTS = {
     "process": [fault("process pause", "web")],
 }
 ORPHANS_S = 3
+HEALED_S = 10
 
 
 @pytest.mark.e2e
@@ -59,15 +60,16 @@ def test_a_signal_while_the_stack_starts_takes_it_down(tmp_path: Path) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("kind", FAULTS)
 def test_after_sigkill_nothing_runs_and_the_journal_can_be_judged(tmp_path: Path, kind: str) -> None:
-    """Services, proxy and traffic end by themselves; judge says inconclusive; heal closes the fault, once."""
+    """Services, proxy and traffic end by themselves; the reaper closes the fault in the journal; judge: inconclusive."""
     with Run(tmp_path, faults=FAULTS[kind]) as run:
         assert run.sees("FaultInjected")
         run.process.kill()
         run.process.wait(5)
         assert within(ORPHANS_S, lambda: not run.left()), run.left()
+        assert [event["dirty"] for event in run.events("RunEnded")] == [[]]
+        assert [event["fault"] for event in run.events("FaultHealed")] == ["trouble"]
         assert harness("judge", str(run.path()), cwd=tmp_path).returncode == 2
         assert run.verdict()["outcome"] == "inconclusive"
-        assert "trouble" in harness("heal", cwd=tmp_path).stdout
         assert "nothing is left in force" in harness("heal", cwd=tmp_path).stdout
 
 
@@ -93,10 +95,10 @@ def state(container: str) -> tuple[str, int]:
     ("kind", "params", "meanwhile"),
     [("pause", {}, ("paused", 0)), ("cpu", {"cpus": 0.1}, ("running", 10_000)), ("kill", {}, ("exited", 0))],
 )
-def test_a_container_fault_is_taken_back_after_sigint_and_by_heal_after_sigkill(
+def test_a_container_fault_is_taken_back_after_sigint_and_by_the_reaper_after_sigkill(
     tmp_path: Path, container: str, kind: str, params: dict[str, object], meanwhile: tuple[str, int]
 ) -> None:
-    """Docker says: in force, then as it was; for both ways to end a harness."""
+    """Docker says: in force, then as it was, with nobody's hand; for both ways to end a harness."""
     faults = [fault(f"container {kind}", container, **params)]
     for number in (signal.SIGINT, signal.SIGKILL):
         folder = tmp_path / number.name
@@ -106,8 +108,43 @@ def test_a_container_fault_is_taken_back_after_sigint_and_by_heal_after_sigkill(
             assert state(container) == meanwhile
             os.kill(run.process.pid, number)
             run.end(20)
-            if number == signal.SIGKILL:
-                assert state(container) == meanwhile
-                healed = harness("heal", cwd=folder)
-                assert (healed.returncode, "healed" in healed.stdout) == (0, True), healed.stderr
+            assert within(HEALED_S, lambda: state(container) == ("running", 0))
+            assert within(HEALED_S, lambda: bool(run.events("RunEnded")))
+
+
+@pytest.mark.e2e
+@pytest.mark.needs("docker")
+def test_when_the_reaper_is_killed_too_every_command_says_so_and_heal_finishes(tmp_path: Path, container: str) -> None:
+    """Both at once: nobody is left to heal, until a person types the command that is named."""
+    with Run(tmp_path, faults=[fault("container pause", container)]) as run:
+        assert run.sees("FaultInjected")
+        os.kill(run.pid_of("harness.reaper"), signal.SIGKILL)
+        run.process.kill()
+        run.process.wait(5)
+        assert within(ORPHANS_S, lambda: not run.left()), run.left()
+        assert state(container)[0] == "paused"
+        name = run.path().name
+        told = harness("list", cwd=tmp_path).stderr
+        assert name in told
+        assert "harness heal" in told
+        assert "would be healed" in harness("heal", "--dry-run", cwd=tmp_path).stdout
+        assert state(container)[0] == "paused"
+        healed = harness("heal", "--run", name, cwd=tmp_path)
+        assert (healed.returncode, "healed" in healed.stdout) == (0, True), healed.stderr
         assert state(container) == ("running", 0)
+        assert [event["dirty"] for event in run.events("RunEnded")] == [[]]
+        assert "nothing is left in force" in harness("heal", cwd=tmp_path).stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.needs("docker")
+def test_a_reaper_that_is_killed_ends_the_run_and_its_faults(tmp_path: Path, container: str) -> None:
+    """Known within two seconds; the fault healed, exit code 4, inconclusive."""
+    with Run(tmp_path, faults=[fault("container pause", container)]) as run:
+        assert run.sees("FaultInjected")
+        os.kill(run.pid_of("harness.reaper"), signal.SIGKILL)
+        assert within(3, lambda: state(container) == ("running", 0))
+        code, _, err = run.end(20)
+        assert code == 4, err
+        assert "nobody would heal if this run died now" in err
+        assert not run.left()

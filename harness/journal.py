@@ -205,7 +205,8 @@ class Trouble(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aborted(Event):
-    """The run stops early. `by` is guard, signal, error (a part broke) or generator (all its workers are lost)."""
+    """The run stops early. `by` is guard, signal, error (a part broke), generator (all its workers are lost) or
+    steady_state (it did not hold before the first fault: nothing was injected)."""
 
     by: str
     why: str

@@ -180,6 +180,18 @@ def test_an_abort_guard_is_a_failure_and_a_signal_is_no_answer() -> None:
     assert interrupted.exit_code is ExitCode.INTERRUPTED
 
 
+def test_a_target_that_was_ill_before_the_fault_is_no_answer() -> None:
+    """Though it breaks the budget by far: the experiment did not take place. Exit code 2."""
+
+    def end(builder: JournalBuilder) -> None:
+        builder.end(at_s=20, aborted=("steady_state", "errors < 1% for 10s did not hold: 50% was seen"))
+
+    verdict = judge(measure(journal(failed=50, alter=end)))
+    assert verdict.exit_code is ExitCode.INCONCLUSIVE
+    because = next(finding.because for finding in verdict.findings if finding.question == "run")
+    assert because.startswith("nothing was injected, the steady state was not there: errors < 1% for 10s did not hold")
+
+
 def test_a_dirty_target_outranks_every_outcome() -> None:
     """Exit code 5 even where all limits pass."""
     verdict = judge(measure(journal(alter=lambda builder: builder.end(dirty=("toxic left",)))))

@@ -26,6 +26,7 @@ class Defect:
 
 DEFECTS: Mapping[str, str] = {
     "no data": "no request finished in the window",
+    "not steady": "the steady state did not hold, so the experiment did not take place",
     "cut short": "the window ended before its planned end",
     "run broke": "a part of the harness broke in the window, so what was seen may be its doing",
     "worker lost": "a traffic worker died or went silent, so its load is missing",

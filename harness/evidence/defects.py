@@ -33,6 +33,10 @@ def _no_data(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one s
     return "" if window.total.finished else "no request finished"
 
 
+def _not_steady(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one shape for all guards
+    return evidence.aborted[1] if evidence.aborted is not None and evidence.aborted[0] == "steady_state" else ""
+
+
 def _cut_short(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one shape for all guards
     lacking = window.planned_s - (window.last - window.first)
     return f"{window.last - window.first} of {window.planned_s:.0f} s" if lacking > 2 else ""
@@ -126,6 +130,7 @@ def _clock_jump(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - on
 # kind -> (guard, does the defect make the target look better than it is?)
 GUARDS: dict[str, tuple[Guard, bool]] = {
     "no data": (_no_data, True),
+    "not steady": (_not_steady, False),
     "cut short": (_cut_short, True),
     "run broke": (_run_broke, False),
     "worker lost": (_worker_lost, False),

@@ -61,6 +61,7 @@ def _run_findings(evidence: Evidence) -> tuple[Finding, ...]:
             "signal": "stopped by a signal",
             "error": "a part broke",
             "generator": "the load ended",
+            "steady_state": "nothing was injected, the steady state was not there",
         }
         because = f"{words.get(by, by)}: {why}"
     elif not evidence.completed:

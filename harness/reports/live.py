@@ -86,7 +86,7 @@ def fold(state: LiveState, event: Event) -> LiveState:  # noqa: C901, PLR0911 - 
         case Trouble():
             return replace(state, trouble=f"{event.source}: {event.message}")
         case Aborted():
-            return replace(state, ending=f"stopping, by {event.by}: {event.why}")
+            return replace(state, ending=f"stopping, by {event.by.replace('_', ' ')}: {event.why}")
         case RunEnded():
             return replace(state, ending=state.ending or "done")
         case _:
@@ -241,7 +241,7 @@ def _news(event: Event) -> str:
         case WorkerLost():
             told = f"traffic worker {event.worker} is lost: {clean(event.why)}"
         case Aborted():
-            told = f"stopping, by {event.by}: {clean(event.why)}"
+            told = f"stopping, by {event.by.replace('_', ' ')}: {clean(event.why)}"
         case _:
             told = ""
     return told

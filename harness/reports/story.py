@@ -230,7 +230,7 @@ def _key_facts(verdict: Verdict, evidence: Evidence) -> Iterator[tuple[str, str]
         yield "Highest load", f"{max(stage.users for stage in evidence.stages):,} users"
         yield "Length", words.clock(max(stage.end_ns for stage in evidence.stages) - evidence.zero_ns)
     if evidence.aborted is not None:
-        yield "Ended early", f"{clean(evidence.aborted[0], 20)}: {clean(evidence.aborted[1])}"
+        yield "Ended early", f"{clean(evidence.aborted[0], 20).replace('_', ' ')}: {clean(evidence.aborted[1])}"
 
 
 def _point_facts(point: BreakingPoint | None) -> Iterator[tuple[str, str]]:

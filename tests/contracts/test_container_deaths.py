@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from harness.clients.poll import poll
-from harness.errors import BadInput
+from harness.clients.tcp import free_port
+from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault, Scalar, Selector
 from harness.faults.container import ContainerFaults
 from tests.contracts.containers import LABEL, RealContainer, docker, running
@@ -117,6 +121,66 @@ def started(before: Mapping[str, object]) -> object:
     victims = before["victims"]
     assert isinstance(victims, list)
     return victims[0]["started_at"]
+
+
+class Gateway:
+    """The way to the real Engine, over TCP, that can be shut as if the daemon had ended."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._open: list[socket.socket] = []
+        self._listener: socket.socket | None = None
+
+    def open(self) -> None:
+        """Let connections in."""
+        self._listener = listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def shut(self) -> None:
+        """End all connections and refuse new ones."""
+        assert self._listener is not None
+        for one in (self._listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._open = []
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                engine = socket.socket(socket.AF_UNIX)
+                engine.connect("/var/run/docker.sock")
+                self._open += [client, engine]
+                for pair in ((client, engine), (engine, client)):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                to.sendall(data)
+            to.shutdown(socket.SHUT_WR)
+
+
+def test_an_engine_that_goes_and_comes_back_is_met_again(
+    container: RealContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused while it is away, in words; then the same driver, whose connections have ended with it, heals."""
+    gateway = Gateway()
+    gateway.open()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{gateway.port}")
+    driver, wanted = ContainerFaults(lambda name: name), fault("pause", container.name)
+    before = driver.before(wanted)
+    driver.inject(wanted, before)
+    gateway.shut()
+    for _ in range(2):
+        with pytest.raises(EnvironmentBroke, match="cannot inspect container"):
+            driver.heal(wanted, before)
+    gateway.open()
+    driver.heal(wanted, before)
+    monkeypatch.delenv("DOCKER_HOST")
+    gateway.shut()
+    assert not container.state()["paused"]
 
 
 @pytest.fixture

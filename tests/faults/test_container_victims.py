@@ -162,6 +162,15 @@ def test_a_victim_that_somebody_paused_after_check_is_refused() -> None:
         one.before(wanted)
 
 
+def test_what_a_kind_refuses_of_one_victim_is_refused() -> None:
+    """The last of three was started with --rm."""
+    engine = shop()
+    driver(engine).check(fault(selector("all"), "kill"))
+    engine.of(NAMES[2])["HostConfig"]["AutoRemove"] = True
+    with pytest.raises(BadInput, match="shop-api-3 was started with --rm"):
+        driver(engine).check(fault(selector("all"), "kill"))
+
+
 @pytest.mark.parametrize(
     ("most", "select", "words"),
     [

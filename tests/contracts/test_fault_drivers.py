@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,19 +14,21 @@ import psutil
 import pytest
 
 from harness.clients.docker import Docker
+from harness.clients.hogs import Hogs
 from harness.clients.poll import poll
 from harness.clients.tcp import free_port
 from harness.clients.toxiproxy import Toxiproxy
 from harness.clients.toxiproxy_server import start_embedded, start_server
 from harness.errors import BadInput
 from harness.experiment import Fault, ProcessStack, Ready, Scalar, Service
-from harness.faults import FaultDriver, Feels, Felt
+from harness.faults import FaultDriver, Feels, Felt, Tells
 from harness.faults.command import CommandFaults
 from harness.faults.container import ContainerFaults
 from harness.faults.http import HttpFaults
 from harness.faults.process import ProcessFaults
 from harness.faults.toxiproxy import ToxiproxyFaults
 from harness.journal import Json
+from harness.ledger import Intended, Undo, decode, encode
 from harness.stacks.process import ProcessDriver
 from tests.contracts.containers import running
 from tests.faults.engine import FakeDocker, document
@@ -97,7 +100,7 @@ def fake_containers(tmp_path: Path, image: str) -> Iterator[Arena]:
     def state() -> Any:
         seen = engine.inspect("api")
         host = {
-            key: 0 if cast(int, value) <= 0 or value >= 1 << 60 else value
+            key: 0 if value <= 0 or value >= 1 << 60 else value
             for key, value in seen["HostConfig"].items()
             if isinstance(value, int)
         }
@@ -132,7 +135,11 @@ def real_processes(tmp_path: Path, image: str) -> Iterator[Arena]:
 
     def state() -> Any:
         process = psutil.Process(cast(int, stack.handle("api")))
-        return process.cmdline()[-5:], process.environ().get("PATH"), process.status() == psutil.STATUS_STOPPED
+        helpers = Hogs().find("harness-process-")
+        ours = [helper for helper in helpers if helper.parent == os.getpid()]
+        limits = process.rlimit(psutil.RLIMIT_NOFILE)
+        path, stopped = process.environ().get("PATH"), process.status() == psutil.STATUS_STOPPED
+        return process.cmdline()[-5:], path, stopped, limits, ours
 
     try:
         yield Arena(driver=ProcessFaults(stack), state=state, identity=lambda: stack.handle("api"))
@@ -185,7 +192,7 @@ def link(client: Toxiproxy) -> Iterator[Arena]:
 def flag_file(tmp_path: Path, image: str) -> Iterator[Arena]:
     """A file that is there when the flag is set."""
     driver = CommandFaults(run="r1", cwd=str(tmp_path), log_dir=tmp_path)
-    yield Arena(driver=driver, state=lambda: (tmp_path / "flag").exists(), identity=lambda: None)
+    yield Arena(driver=driver, state=(tmp_path / "flag").exists, identity=lambda: None)
 
 
 @contextmanager
@@ -279,6 +286,27 @@ class TestFaultDriver:
         identity = arena.identity()
         arena.driver.heal(wanted, before)
         assert (arena.state(), arena.identity()) == (found, identity)
+
+    def test_heals_by_its_undo_record(self, arena_of: Callable[[str], Arena], name: str, kind: str) -> None:
+        """Written as the ledger writes it and read back: what the record does not hold, healing does not need."""
+        arena, wanted = arena_of(name), fault(kind, ARENAS[name][1][kind])
+        found, driver = arena.state(), arena.driver
+        before = driver.before(wanted)
+        undo = Undo(
+            name=wanted.name,
+            driver=wanted.driver,
+            kind=kind,
+            on=wanted.on,
+            params=dict(wanted.params),
+            before=before,
+            by_hand=driver.by_hand(wanted, before) if isinstance(driver, Tells) else "",
+        )
+        line = encode(Intended(undo=undo))
+        driver.inject(wanted, before)
+        read = decode(line)
+        assert isinstance(read, Intended)
+        driver.heal(read.undo.fault, read.undo.before)
+        assert arena.state() == found
 
     def test_heals_what_was_never_injected(self, arena_of: Callable[[str], Arena], name: str, kind: str) -> None:
         """Healing right after `before` touches nothing: the journal says intended, and the harness died there."""

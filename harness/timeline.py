@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from harness.blast_radius import limits
 from harness.experiment import Experiment, Fault, Limit, Stage
 from harness.loader.catalogue import Kind, find
 from harness.loader.limits import samples_to_decide

@@ -165,6 +165,7 @@ def build(
         log_dir=log_dir,
         drain_ns=experiment.traffic.timeout_ns + NS_PER_S,
         workers=experiment.traffic.processes,
+        faults_at_once=experiment.blast_radius.faults_at_once,
     )
     return world, links.kind
 

@@ -65,6 +65,7 @@ class World:
     log_dir: Path
     drain_ns: int
     workers: int = 1
+    faults_at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Ending:
 def run(plan: Plan, header: RunStarted, world: World, loop: Loop) -> Ending:
     """Obey `plan`. Raises nothing that the world does: errors are in the Ending, after everything was healed."""
     books = Books(world.ledger, world.lease, loop)
-    faults = Faults(world.faults, loop, books)
+    faults = Faults(world.faults, loop, books, world.faults_at_once)
     error: Exception | None = None
     loaded = False
     try:

@@ -28,6 +28,7 @@ HEAL_LIMIT_NS = 20 * NS_PER_S
 FELT_LIMIT_NS = 5 * NS_PER_S
 HEAL_TRIES = 3
 TRY_AGAIN_NS = NS_PER_S // 2
+ROOM_EVERY_NS = NS_PER_S // 20
 SETTLE_NS = NS_PER_S
 """For drivers that do not say how long a call under way may take to have its effect."""
 
@@ -49,19 +50,29 @@ class _Life:
 
 
 class Faults:
-    """Starts and ends faults without blocking; `heal_rest` blocks until nothing more can be done."""
+    """Starts and ends faults without blocking; `heal_rest` blocks until nothing more can be done.
 
-    def __init__(self, drivers: Mapping[str, FaultDriver], loop: Loop, books: Books) -> None:
+    At most `at_once` are under way or left in force: a further one waits for room until its time is over.
+    """
+
+    def __init__(
+        self, drivers: Mapping[str, FaultDriver], loop: Loop, books: Books, at_once: int | None = None
+    ) -> None:
         self._drivers = drivers
         self._loop = loop
         self._books = books
+        self._at_once = at_once
         self._lives: dict[str, _Life] = {}
+        self._waiting: set[str] = set()
         self.dirty: list[str] = []
         self.healed: list[tuple[Fault, Before]] = []
 
     def begin(self, fault: Fault) -> None:
         """Read what must be restored, write it down, inject."""
         if not self._may_begin():
+            return
+        if self._at_once is not None and len(self._lives) + len(self.dirty) >= self._at_once:
+            self._wait(fault)
             return
         life = self._lives[fault.name] = _Life(fault=fault, busy=True)
         driver = self._drivers[fault.driver]
@@ -119,8 +130,22 @@ class Faults:
         """Nothing new is touched once the run is stopping, its journal is full, or nobody watches over it."""
         return self._loop.journal_error is None and self._loop.stopped is None and self._books.watched()
 
+    def _wait(self, fault: Fault) -> None:
+        self._waiting.add(fault.name)
+
+        def again() -> None:
+            if fault.name in self._waiting:
+                self._waiting.discard(fault.name)
+                self.begin(fault)
+
+        self._loop.later(self._loop.clock.now() + ROOM_EVERY_NS, again)
+
     def end(self, fault: Fault) -> None:
         """Show that the fault was felt, then heal it; waits for an injection still under way."""
+        if fault.name in self._waiting:
+            self._waiting.discard(fault.name)
+            message = f"its time was over before there was room: faults_at_once allows {self._at_once}"
+            self._failed(fault, "inject", EnvironmentBroke(message))
         life = self._lives.get(fault.name)
         if life is None:
             return

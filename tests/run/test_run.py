@@ -24,6 +24,7 @@ from harness.journal import (
     WorkerLost,
 )
 from harness.ledger import Healed, Injected, Intended, Undo
+from harness.loader.limits import parse_limit
 from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, Step
 from harness.run import Ending, run
 from harness.run.guard import Guard
@@ -79,8 +80,14 @@ class Scene:
     """A world of fakes, ready to run a plan."""
 
     def __init__(
-        self, *, full_at: int | None = None, abort: tuple[Limit, ...] = (), steady: SteadyState | None = None
+        self,
+        *,
+        full_at: int | None = None,
+        abort: tuple[Limit, ...] = (),
+        steady: SteadyState | None = None,
+        faults_at_once: int | None = None,
     ) -> None:
+        self.faults_at_once = faults_at_once
         self.world = World()
         self.journal = FakeJournal(full_at)
         self.calls = FakeCalls(self.world.clock)
@@ -108,6 +115,7 @@ class Scene:
                 lease=self.lease,
                 log_dir=Path(),
                 drain_ns=5 * NS_PER_S,
+                faults_at_once=self.faults_at_once,
             ),
             self.loop,
         )
@@ -302,6 +310,61 @@ def test_a_guard_ends_the_run_and_heals_before_the_load_goes_down() -> None:
     assert aborted.at_ns < 10 * NS_PER_S
     words = [words for _, words in scene.world.asked]
     assert words.index("heal freeze") < words.index("stop 5")
+
+
+@pytest.mark.parametrize("late_ms", range(0, 1000, 125))
+@pytest.mark.parametrize("for_s", [1, 3])
+def test_faults_are_being_healed_within_two_seconds_of_a_breach(late_ms: int, for_s: int) -> None:
+    """Whenever in its second a row arrives, at most a second late, and whatever else happens meanwhile."""
+    limit = parse_limit(f"errors > 10% for {for_s}s")
+    scene = Scene(abort=(limit,))
+    for second in range(1, 20):
+        row = Traffic(
+            at_ns=(second + 1) * NS_PER_S,
+            second=second,
+            worker=0,
+            endpoint="GET /",
+            started=10,
+            finished=10,
+            failed={"5xx": 5} if second >= 6 else {},
+        )
+        scene.world.clock.at((second + 1) * NS_PER_S + late_ms * NS_PER_MS, row)
+    scene.run(timeline(fault("freeze", 2, 15)))
+    healed_s = next(at_s for at_s, words in scene.world.asked if words == "heal freeze")
+    stopped_s = next(at_s for at_s, words in scene.world.asked if words == "stop 5")
+    assert 0 < healed_s - (6 + for_s) <= 1.25
+    assert healed_s < stopped_s
+
+
+def test_a_fault_waits_until_there_is_room_for_it() -> None:
+    """One at once: the second is due when the first must end, and comes when that is confirmed."""
+    scene = Scene(faults_at_once=1)
+    scene.calls.takes_ns = NS_PER_S
+    assert scene.run(timeline(fault("a", 2, 4), fault("b", 6, 8))).completed
+    asked = [(at_s, words) for at_s, words in scene.world.asked if words in ("heal a", "before b", "heal b")]
+    (healed_s, _), (began_s, began), (_, healed) = asked
+    assert (began, healed) == ("before b", "heal b")
+    assert healed_s + 1 <= began_s < healed_s + 1.1
+    assert "FaultFailed" not in scene.kinds()
+
+
+def test_a_fault_for_which_there_never_is_room_is_not_injected() -> None:
+    """The first could not be healed: it is in force still, and one is all that is allowed."""
+    scene = Scene(faults_at_once=1)
+    scene.world.failing.add("heal a")
+    scene.run(timeline(fault("a", 2, 4), fault("b", 6, 8)))
+    assert "inject b" not in [words for _, words in scene.world.asked]
+    failed = [event for event in scene.journal.events if isinstance(event, FaultFailed) and event.fault == "b"]
+    assert [event.message for event in failed] == ["its time was over before there was room: faults_at_once allows 1"]
+
+
+def test_a_fault_that_waits_is_not_begun_once_the_run_is_stopped() -> None:
+    """A signal while it waits for room."""
+    scene = Scene(faults_at_once=1)
+    scene.world.clock.at(8 * NS_PER_S, Stop(why="SIGINT"))
+    scene.run(timeline(fault("a", 2, 15), fault("b", 4, 12)))
+    assert "before b" not in [words for _, words in scene.world.asked]
+    assert scene.clean()
 
 
 class DeadProbe:

@@ -74,9 +74,7 @@ def measure(events: Iterable[Event], kinds: Iterable[Kind] = ()) -> Evidence:
     ended, aborted = _all(heap, RunEnded), _all(heap, Aborted)
     stages = _stage_spans(_all(heap, StageEntered), min([event.at_ns for event in aborted], default=last_ns))
     evidence = Evidence(
-        experiment=from_document(
-            header.document, base_dir=header.base_dir, where="journal header", extra_kinds=kinds
-        ),
+        experiment=from_document(header.document, base_dir=header.base_dir, where="journal header", extra_kinds=kinds),
         header=header,
         windows=(),
         stages=stages,

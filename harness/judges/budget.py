@@ -38,9 +38,7 @@ def windows_of(limit: Limit, evidence: Evidence) -> tuple[Window, ...]:
     stages = {stage.name for stage in evidence.experiment.stages_in(limit.scope)}
     faults = {fault.name for fault in evidence.experiment.faults_in(limit.scope)}
     return tuple(
-        window
-        for window in evidence.windows
-        if (window.stage in stages and not window.fault) or window.fault in faults
+        window for window in evidence.windows if (window.stage in stages and not window.fault) or window.fault in faults
     )
 
 

@@ -18,6 +18,7 @@ from harness.clients.poll import poll
 from harness.clients.tcp import free_port
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault, Scalar, Selector
+from harness.faults import Before
 from harness.faults.container import ContainerFaults
 from tests.contracts.containers import LABEL, RealContainer, docker, running
 
@@ -77,13 +78,13 @@ def test_what_a_person_is_told_to_type_heals(container: RealContainer, kind: str
         ["sh", "-c", DRIVER.by_hand(wanted, before)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (typed.returncode, container.state()) == (0, found), typed.stderr
-    assert own_residue(container, wanted) == ()
+    assert own_residue(container, wanted, before) == ()
     DRIVER.heal(wanted, before)
 
 
-def own_residue(container: RealContainer, wanted: Fault) -> tuple[str, ...]:
+def own_residue(container: RealContainer, wanted: Fault, before: Before) -> tuple[str, ...]:
     """Of this container alone: other tests may be at work on this machine."""
-    return tuple(line for line in DRIVER.residue([(wanted, DRIVER.before(wanted))]) if container.name in line)
+    return tuple(line for line in DRIVER.residue([(wanted, before)]) if container.name in line)
 
 
 @pytest.mark.parametrize("kind", ["stop", "restart"])
@@ -113,7 +114,7 @@ def test_what_the_engine_finishes_after_our_death_is_healed_once_more(image: str
         assert poll(settled, DRIVER.settle_ns(wanted, before))
         DRIVER.heal(wanted, before)
         assert container.state()["running"]
-        assert own_residue(container, wanted) == ()
+        assert own_residue(container, wanted, before) == ()
 
 
 def started(before: Mapping[str, object]) -> object:

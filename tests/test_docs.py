@@ -75,7 +75,9 @@ def journalled(param: Param) -> str:
     """The unit in which a parameter stands in the journal."""
     if param.unit == "duration":
         return {1_000_000: "ms", 1_000: "us"}[param.scale]
-    units = {"size": "bytes", "rate": "KB/s", "share": "share", "number": "cores", "flag": "true or false"}
+    units = {"size": "bytes", "rate": "KB/s", "share": "share", "flag": "true or false"}
+    if param.unit == "number":
+        return "cores" if param.name == "cpus" else "number"
     return units.get(param.unit, "word" if param.unit == "word" else "text")
 
 

@@ -97,9 +97,10 @@ def _fault(value: Mapping[str, object], kind: Kind, path: Path, problems: Proble
     common = _known(value, kind, COMMON_KEYS, path, problems)
     shape = shapes.read(FaultShape, common, path, problems)
     effect = _effect(value, kind, shape, path, problems)
+    if shape is not None and effect is not None:
+        _repeats(shape, effect, path, problems)
     if shape is None or effect is None or len(problems.found) > before:
         return None
-    _repeats(shape, effect, path, problems)
     return WrittenFault(name=shape.name or effect.label, effect=effect, keys=shape)
 
 

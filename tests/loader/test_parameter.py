@@ -15,6 +15,7 @@ from harness.experiment import Fault
 from harness.loader import from_document, schema
 from harness.loader.catalogue import Kind, find
 from harness.loader.parameter import Param, Unit
+from harness.loader.yaml_lines import Tree
 from tests.documents import whole
 
 
@@ -122,11 +123,12 @@ def test_the_schema_knows_that_an_undo_may_be_left_out() -> None:
     """With `irreversible: accepted`, and only so."""
     kind = flagged()
     validator = Draft202012Validator(schema([kind]))
-    fault = {"flags": "run", "on": "api", "during": "level-500"}
+    fault: dict[str, Tree] = {"flags": "run", "on": "api", "during": "level-500"}
     for more, right in (
         ({}, False),
         ({"irreversible": "accepted"}, True),
         ({"heal": ["x"]}, True),
         ({"heal": 5}, False),
     ):
-        assert validator.is_valid({**whole(), "faults": [{**fault, **more}]}) is right
+        document: dict[str, object] = {**whole(), "faults": [{**fault, **more}]}
+        assert validator.is_valid(document) is right

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast
 
 import requests
@@ -38,7 +38,7 @@ class Calls:
         self._clock = SystemClock()
         self._consumer = type("Consumer", (APIConsumer,), {"host": host, "port": port})
 
-    def text(self, method: str, path: str, body: Mapping[str, object] | None = None) -> str:
+    def text(self, method: str, path: str, body: Mapping[str, object] | Sequence[object] | None = None) -> str:
         """The body of a successful answer. Raises ToxiproxyError for any other, ToxiproxySilent without one."""
         what = f"Toxiproxy at {self.address}: {method.upper()} {path}"
         limit_s = self._limit_s(what)
@@ -70,7 +70,9 @@ class Calls:
             raise ToxiproxySilent(f"{what}: not asked, its answers have taken {self._in_all_s:g} s already")
         return min(self._timeout_s, left_s)
 
-    def value(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, object]:
+    def value(
+        self, method: str, path: str, body: Mapping[str, object] | Sequence[object] | None = None
+    ) -> dict[str, object]:
         """The JSON object of a successful answer."""
         text = self.text(method, path, body)
         try:

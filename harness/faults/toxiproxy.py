@@ -18,6 +18,7 @@ from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.faults.toxiproxy_healing import (
     DOWN,
+    NOWHERE,
     Server,
     Stream,
     ToxiproxyHealer,
@@ -118,7 +119,6 @@ class ToxiproxyFaults:
     def inject(self, fault: Fault, before: Before) -> None:
         """Add the toxics, or take the proxy down; the server's state has been read back when this returns."""
         if fault.kind == DOWN:
-            self._healer.down.add(proxy_of(before))
             self._server.set_enabled(proxy_of(before), False)
         for toxic in toxics_of(fault, self._run):
             self._server.add_toxic(
@@ -165,6 +165,8 @@ class ToxiproxyFaults:
         marked = [(proxy.name, t.name) for proxy in proxies.values() for t in proxy.toxics]
         left = [f"toxic {toxic} on proxy {proxy}" for proxy, toxic in marked if toxic.startswith(PREFIX)]
         for proxy in proxies.values():
+            if proxy.upstream in NOWHERE.values():
+                left.append(f"proxy {proxy.name} leads nowhere: its healing was cut short")
             seen = [before for _, before in known if proxy_of(before) == proxy.name and is_same(proxy, before)]
             if not proxy.enabled and any(before["enabled"] for before in seen):
                 left.append(f"proxy {proxy.name} is disabled")

@@ -1,9 +1,12 @@
 """Taking link faults back, from `before` alone and on a server that may hang.
 
-The control API of the Go server can hang when a toxic is removed under load (its issue 558), for good. So no call is
-waited for longer than CALL_S, and healing goes on to what still works: take the proxy down, which drops the
-connections that the server hangs on, remove the toxics, take it up again; and end a server that is ours. All of it
-takes at most 4 * PATIENCE_S + 2 s. What had to be done beyond asking is told by `notes`.
+The Go server can hang for good in all that concerns a proxy when a toxic comes or goes while its clients do not read
+(its issue 558; adding hangs it as well as removing). So no call is waited for longer than CALL_S. Then the proxy is
+replaced by a new one, which is the one call that still works; and if not even that does, a server that is ours is
+ended. All of it takes at most 3 * PATIENCE_S + 2 s. What had to be done beyond asking is told by `notes`.
+
+Replacing takes two steps, because a proxy that has the same addresses is not replaced. In between it leads nowhere,
+and its upstream says so, and whether it was enabled: one who heals later completes it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from harness.faults import Before
 DOWN = "down"
 CALL_S = 1.5
 PATIENCE_S = 3.0
+NOWHERE: Mapping[bool, str] = {True: "harness-heals-enabled.invalid:1", False: "harness-heals-disabled.invalid:1"}
+"""The upstream of a proxy half-way through being replaced, by whether the new one is to be enabled."""
 Stream = Literal["upstream", "downstream"]
 
 
@@ -37,6 +42,9 @@ class Server(Protocol):
 
     def set_enabled(self, name: str, enabled: bool) -> object:
         """Take a proxy down or up."""
+
+    def replace_proxy(self, name: str, listen: str, upstream: str, *, enabled: bool) -> object:
+        """Put a new proxy without toxics in the place of one that has another upstream."""
 
     def add_toxic(
         self, proxy: str, name: str, kind: str, *, stream: Stream, toxicity: float, attributes: Mapping[str, int]
@@ -56,12 +64,11 @@ def patient(address: str) -> Server:
 
 
 class ToxiproxyHealer:
-    """Heals with no run. `down` names the proxies that a fault of the same run holds down on purpose right now."""
+    """Heals with no run."""
 
     def __init__(self, connect: Callable[[str], Server] = patient) -> None:
         self._connect = connect
         self._notes: list[str] = []
-        self.down: set[str] = set()
 
     def heal(self, fault: Fault, before: Before) -> None:
         """Remove the fault's toxics, or enable the proxy if it was. What is gone needs nothing.
@@ -71,13 +78,15 @@ class ToxiproxyHealer:
         serving = serving_of(before)
         if serving is not None and serving.gone():
             return
+        server = self._at(before)
+        proxy: Proxy | None = None
         try:
-            self._take_back(fault, before)
+            proxy = server.proxy(proxy_of(before))
+            if proxy is not None:
+                self._take_back(server, fault, before, proxy)
         except ToxiproxyError as error:
             if serving is None or not serving.gone():
-                self._insist(fault, before, serving, error)
-        if fault.kind == DOWN:
-            self.down.discard(proxy_of(before))
+                self._insist(fault, before, proxy, serving, error)
 
     def by_hand(self, fault: Fault, before: Before) -> str:
         """The command for a shell that takes the fault back."""
@@ -91,38 +100,34 @@ class ToxiproxyHealer:
         notes, self._notes = tuple(self._notes), []
         return notes
 
-    def _take_back(self, fault: Fault, before: Before) -> None:
+    def _at(self, before: Before) -> Server:
+        return self._connect(str(before["api"]))
+
+    def _take_back(self, server: Server, fault: Fault, before: Before, proxy: Proxy) -> None:
         """Make the proxy what it was. Toxics bear our mark; a proxy is the one of `before` when its addresses are."""
-        server = self._connect(str(before["api"]))
-        proxy = server.proxy(proxy_of(before))
-        if proxy is None:
-            return
-        try:
-            ours = set(toxics_in(before))
-            for toxic in [toxic.name for toxic in proxy.toxics if toxic.name in ours]:
+        if proxy.upstream in NOWHERE.values():
+            if proxy.serves(str(before["listen"]), proxy.upstream):
+                self._complete(fault, before, enabled=proxy.upstream == NOWHERE[True])
+        elif fault.kind == DOWN:
+            if before["enabled"] and not proxy.enabled and is_same(proxy, before):
+                server.set_enabled(proxy.name, True)
+        else:
+            for toxic in [toxic.name for toxic in proxy.toxics if toxic.name in toxics_in(before)]:
                 server.remove_toxic(proxy.name, toxic)
-        finally:  # a proxy that an earlier try to heal took down comes up again, whatever became of the toxics
-            if self._to_enable(fault, before, proxy):
-                self._connect(str(before["api"])).set_enabled(proxy.name, True)
 
-    def _to_enable(self, fault: Fault, before: Before, proxy: Proxy) -> bool:
-        if proxy.enabled or not before["enabled"] or not is_same(proxy, before):
-            return False
-        return fault.kind == DOWN or proxy.name not in self.down
-
-    def _insist(self, fault: Fault, before: Before, serving: Serving | None, why: ToxiproxyError) -> None:
-        """Drop the connections of the proxy and try again; then end a server that is ours."""
-        if fault.kind != DOWN:
-            self._drop_connections(before)
-            try:
-                self._take_back(fault, before)
-            except ToxiproxyError as error:
-                why = error
-            else:
-                self._note(before, "all its connections were dropped", why)
-                return
-        elif not isinstance(why, ToxiproxySilent):
-            raise why  # it answers: nothing is gained by force
+    def _insist(
+        self, fault: Fault, before: Before, proxy: Proxy | None, serving: Serving | None, why: ToxiproxyError
+    ) -> None:
+        """Replace the proxy; then end a server that is ours. `proxy` is as it was seen, None when not even that."""
+        if fault.kind == DOWN and not isinstance(why, ToxiproxySilent):
+            raise why  # it answers, and says no: nothing is gained by force
+        try:
+            self._replace(fault, before, proxy)
+        except ToxiproxyError as error:
+            why = error
+        else:
+            self._note(before, "it was replaced by a new one, so all its connections were dropped", why)
+            return
         if serving is None:
             raise ToxiproxyError(
                 f"{why}; that server is not ours to restart",
@@ -132,14 +137,30 @@ class ToxiproxyHealer:
             raise ToxiproxyError(f"{why}; and its process does not end", hint=f"type: kill -9 {serving.pid}") from why
         self._note(before, "our Toxiproxy server was ended, and every link with it", why)
 
-    def _drop_connections(self, before: Before) -> None:
-        """Take the proxy down; `_take_back` takes it up again. A server that hangs often does it all the same."""
-        if proxy_of(before) in self.down:
-            return
-        try:
-            self._connect(str(before["api"])).set_enabled(proxy_of(before), False)
-        except ToxiproxyError as error:
-            self._note(before, "could not be taken down", error)
+    def _replace(self, fault: Fault, before: Before, proxy: Proxy | None) -> None:
+        """A new proxy in the place of one that hangs, with the toxics of others as far as they were seen."""
+        if proxy is not None and not is_same(proxy, before):
+            raise ToxiproxyError(f"the proxy {proxy.name} has moved to {proxy.listen} -> {proxy.upstream} meanwhile")
+        enabled = bool(before["enabled"] if proxy is None else proxy.enabled)
+        name, listen = proxy_of(before), str(before["listen"])
+        self._at(before).replace_proxy(name, listen, NOWHERE[enabled], enabled=False)
+        self._complete(fault, before, enabled=enabled)
+        server = self._at(before)
+        for toxic in () if proxy is None else proxy.toxics:
+            if toxic.name not in toxics_in(before):
+                server.add_toxic(
+                    name,
+                    toxic.name,
+                    toxic.kind,
+                    stream=cast(Stream, toxic.stream),
+                    toxicity=toxic.toxicity,
+                    attributes=toxic.attributes,
+                )
+
+    def _complete(self, fault: Fault, before: Before, *, enabled: bool) -> None:
+        """The second step of replacing; what `down` took down comes up."""
+        up = enabled or (fault.kind == DOWN and bool(before["enabled"]))
+        self._at(before).replace_proxy(proxy_of(before), str(before["listen"]), str(before["upstream"]), enabled=up)
 
     def _note(self, before: Before, what: str, why: ToxiproxyError) -> None:
         self._notes.append(f"healing at the proxy {proxy_of(before)}: {what} ({why})")

@@ -9,9 +9,10 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -248,3 +249,68 @@ def test_an_upstream_that_swallows_connections_stops_no_healing(at: Place, black
         now = at.client.proxy("db")
         assert now is not None
         assert (now.enabled, now.toxics) == (True, ())
+
+
+class Flood:
+    """An upstream that sends without end, so that clients who do not read fill every buffer on the way."""
+
+    def __init__(self, held: ExitStack) -> None:
+        self._held = held
+        self._listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        self._sent = 0
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def is_stuck(self) -> bool:
+        """Whether nothing has been sent for a while, since all is full."""
+        sent = self._sent
+        return not poll(lambda: self._sent != sent, 200_000_000) and sent > 0
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection = self._held.enter_context(self._listener.accept()[0])
+                threading.Thread(target=self._pour, args=(connection,), daemon=True).start()
+
+    def _pour(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                self._sent += connection.send(b"x" * 65536)
+
+
+@pytest.fixture
+def flood() -> Iterator[Flood]:
+    """Such an upstream."""
+    with ExitStack() as held:
+        yield Flood(held)
+
+
+@both_servers
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("ours", [True, False])
+def test_clients_that_do_not_read_stop_no_healing(kind: str, flood: Flood, early: bool, ours: bool) -> None:
+    """Toxiproxy's issue 558 as it is: a toxic that comes (late) or goes (early) hangs the Go server for good.
+
+    The proxy is itself again within the limit, and so is its server, also one of the user's; the embedded one never
+    hangs.
+    """
+    at = place(kind, ours=ours)
+    try:
+        proxy = at.client.create_proxy("db", f"127.0.0.1:{free_port()}", flood.address)
+        before = at.driver.before(fault())
+        with ExitStack() as held:
+            if early:
+                at.driver.inject(fault(), before)
+            for _ in range(20):
+                held.enter_context(connect(proxy.listen))
+            assert poll(flood.is_stuck, IN_TIME_NS)
+            if not early:
+                with suppress(ToxiproxyError) if kind == "server" else nullcontext():
+                    at.driver.inject(fault(), before)
+            started = time.monotonic()
+            healer().heal(fault(), before)
+            assert time.monotonic() - started < HEAL_S
+        assert at.client.proxy("db") == proxy
+        assert not at.process.serving.gone()
+    finally:
+        end(at)

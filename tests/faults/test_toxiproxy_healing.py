@@ -14,7 +14,7 @@ from harness.clients.toxiproxy_process import Serving
 from harness.experiment import Fault, Scalar
 from harness.faults import Before
 from harness.faults.toxiproxy import ToxiproxyFaults, healer
-from harness.faults.toxiproxy_healing import CALL_S, PATIENCE_S, ToxiproxyHealer
+from harness.faults.toxiproxy_healing import CALL_S, NOWHERE, PATIENCE_S, ToxiproxyHealer
 from harness.ledger import Intended, Undo, decode, encode
 from tests.faults.toxiproxy_server import Died, FakeServer
 
@@ -53,6 +53,11 @@ def a_server() -> FakeServer:
 def driver(server: FakeServer) -> ToxiproxyFaults:
     """The driver of run r1."""
     return ToxiproxyFaults(server, run="r1", proxy_of=lambda name: name, connect=lambda _: server)
+
+
+def without_other(found: Mapping[str, Proxy]) -> dict[str, Proxy]:
+    """Where a proxy that hung was replaced, toxics of the same run's other faults may be over with it."""
+    return {**found, "db": replace(found["db"], toxics=())}
 
 
 def healer_at(server: FakeServer) -> ToxiproxyHealer:
@@ -117,7 +122,8 @@ def test_a_death_at_any_call_is_healed_from_the_ledger(
             again, before = of_a_ledger(wanted, kept["before"])
             healer_at(server).heal(again, before)
             healer_at(server).heal(again, before)
-        assert server.all == found, f"died {effect} call {number}, {server.calls[number - 1]}"
+        allowed = (found, without_other(found)) if hangs_under_load else (found,)
+        assert server.all in allowed, f"died {effect} call {number}, {server.calls[number - 1]}"
 
 
 @whole
@@ -140,14 +146,14 @@ def test_a_healer_that_dies_is_followed_by_another(
         ended = len(server.calls) < number
         server.dies_at = None
         healer_at(server).heal(wanted, before)
-        assert server.all == found, f"died {effect} call {number}"
+        assert server.all in (found, without_other(found)), f"died {effect} call {number}"
         if ended:
             return
     pytest.fail("healing takes more than 20 calls")
 
 
-def test_a_toxic_that_cannot_be_removed_under_load_is_removed_from_a_proxy_that_is_down() -> None:
-    """Toxiproxy's issue 558: the connections it hangs on are dropped, the proxy comes back, and it is told."""
+def test_a_proxy_that_hangs_when_a_toxic_goes_is_replaced() -> None:
+    """Toxiproxy's issue 558: a new proxy takes its place, toxics of other faults return to it, and it is told."""
     server = a_server()
     found = dict(server.all)
     one = driver(server)
@@ -156,30 +162,68 @@ def test_a_toxic_that_cannot_be_removed_under_load_is_removed_from_a_proxy_that_
     server.hangs_under_load = True
     one.heal(fault(), before)
     assert server.all == found
-    assert one.notes() == ("healing at the proxy db: all its connections were dropped (remove_toxic: no answer)",)
+    assert one.notes() == (
+        "healing at the proxy db: it was replaced by a new one, so all its connections were dropped "
+        "(remove_toxic: no answer)",
+    )
     assert one.notes() == ()
 
 
-def test_a_proxy_that_is_taken_down_late_comes_up_all_the_same() -> None:
-    """The call that disables hangs too, but has its effect: the proxy is not left disabled."""
+def test_a_proxy_that_hung_when_a_toxic_came_is_replaced() -> None:
+    """It cannot even be looked at: it becomes what `before` saw, without a toxic."""
     server = a_server()
-    found = dict(server.all)
     one = driver(server)
     before = one.before(fault())
-    one.inject(fault(), before)
-    server.hangs_under_load = True
-    server.answers["set_enabled False"] = "hangs, but does it"
+    server.hung.add("db")
+    with pytest.raises(ToxiproxyError):
+        one.inject(fault(), before)
     one.heal(fault(), before)
-    assert server.all == found
+    assert server.all["db"] == replace(a_server().all["db"], toxics=())
 
 
-def test_removal_that_fails_while_the_proxy_is_down_leaves_it_enabled() -> None:
-    """The toxic stays and is named; the link is not made worse."""
+def test_a_proxy_that_is_disabled_and_hangs_is_enabled() -> None:
+    """The call that takes it down hung, as with an upstream that swallows connections."""
+    server = a_server()
+    one, wanted = driver(server), fault("down", {})
+    before = one.before(wanted)
+    server.answers["set_enabled False"] = "hangs, but does it"
+    with pytest.raises(ToxiproxyError):
+        one.inject(wanted, before)
+    server.answers["set_enabled True"] = "hangs"
+    one.heal(wanted, before)
+    assert server.all["db"].enabled
+
+
+def test_a_proxy_that_leads_nowhere_is_residue() -> None:
+    """One who healed died in between; another run must not take it for a target that is down."""
+    server = a_server()
+    server.all = {"db": replace(server.all["db"], upstream=NOWHERE[True], toxics=())}
+    assert driver(server).residue(()) == ("proxy db leads nowhere: its healing was cut short",)
+
+
+def test_a_proxy_that_has_moved_is_not_replaced() -> None:
+    """Only what `before` saw is ours to put back; our toxic on it is, if it can be."""
     server = a_server()
     one = driver(server)
     before = one.before(fault())
     one.inject(fault(), before)
+    moved = server.all["db"] = replace(server.all["db"], upstream="10.0.0.1:5432")
     server.answers["remove_toxic"] = "500"
+    with pytest.raises(ToxiproxyError, match="has moved"):
+        one.heal(fault(), before)
+    assert server.all["db"] == moved
+    del server.answers["remove_toxic"]
+    one.heal(fault(), before)
+    assert server.all["db"] == replace(moved, toxics=(OTHER,))
+
+
+def test_an_error_says_what_to_type() -> None:
+    """Neither removing nor replacing works: the link is as it was, the toxic and the command are named."""
+    server = a_server()
+    one = driver(server)
+    before = one.before(fault())
+    one.inject(fault(), before)
+    server.answers |= {"remove_toxic": "500", "replace_proxy": "500"}
     with pytest.raises(ToxiproxyError, match=r"500 oops.*not ours to restart") as error:
         one.heal(fault(), before)
     assert server.all["db"].enabled
@@ -276,6 +320,6 @@ def test_the_command_for_a_person() -> None:
 
 
 def test_healing_is_within_its_time_limit() -> None:
-    """Four lots of calls and an ending at most: less than the 15 s that a healer is given."""
-    assert 4 * PATIENCE_S + 2 <= 14
+    """Three lots of calls and an ending at most: less than the 15 s that a healer is given."""
+    assert 3 * PATIENCE_S + 2 <= 12
     assert CALL_S < PATIENCE_S

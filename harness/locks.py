@@ -23,6 +23,8 @@ from harness.experiment import ComposeStack, Experiment, ExternalStack, Fault
 from harness.stacks.addresses import host_port
 
 FOLDER = "locks"
+_PEERS = ("from",)
+"""Parameters that name another container, which a partition parts the first one from."""
 _HERE = frozenset({"localhost", "::1", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
@@ -59,7 +61,10 @@ def _containers(experiment: Experiment) -> Iterator[str]:
     """By name. Those of a compose stack are made for the run, under names of its own."""
     if isinstance(experiment.stack, ComposeStack):
         return
-    yield from (_victims(fault) for fault in experiment.faults if fault.driver == "container")
+    for fault in experiment.faults:
+        if fault.driver == "container":
+            yield _victims(fault)
+            yield from (f"container {fault.params[key]}" for key in _PEERS if key in fault.params)
     yield from (f"container {probe.of}" for probe in experiment.probes if probe.kind == "container")
 
 

@@ -41,6 +41,8 @@ ENDS_NS = NS_PER_S
 """How long a reaper may outlive the ledger of its run."""
 _ASKED_OTHERWISE = frozenset({"toxiproxy", "links", "compose"})
 """Drivers whose traces are seen at Toxiproxy and in Docker's list."""
+_MARK = re.compile(rf"{OWN_PREFIX}[\w-]+")
+_CONTAINER = re.compile(r"container (\S+?):")
 _RUN = re.compile(r"\d{4}-\d\d-\d\d[tT]\d\d-\d\d-\d\d[zZ]-[0-9a-f]{4}")
 
 
@@ -207,7 +209,7 @@ def _parts(doors: Doors, books: Books) -> Iterator[Part]:
     for address in _servers(books):
         yield f"Toxiproxy at {address}", CALL_S * NS_PER_S, partial(_toxiproxy, doors, books, address)
     yield "Docker", 2 * CALL_S * NS_PER_S, partial(_docker, doors, books)
-    yield "marks inside containers", SWEEP_NS, partial(_marks, doors)
+    yield "marks inside containers", SWEEP_NS, partial(_marks, doors, books)
     for account, one in books.dead():
         if one.undo.driver not in _ASKED_OTHERWISE:
             name = f"{one.undo.name} ({one.undo.kind} on {one.undo.on}) of run {account.path.stem}"
@@ -280,11 +282,18 @@ def _docker(doors: Doors, books: Books) -> Iterator[Residue]:
         yield books.told(f"compose project {project} ({count} containers)", books.named_in(project), command)
 
 
-def _marks(doors: Doors) -> Iterator[Residue]:
+def _marks(doors: Doors, books: Books) -> Iterator[Residue]:
     """Packet filter chains, queueing disciplines and files with our mark, in any running container."""
     driver = doors.sweeper("container")
     if isinstance(driver, Sweeps):
-        yield from (Residue(what=line, whose="", command="") for line in driver.residue(()))
+        yield from (books.told(line, _at_work_on(books, line), "") for line in driver.residue(()))
+
+
+def _at_work_on(books: Books, line: str) -> Account | None:
+    """The run that has something open with the mark, or on the container, that a driver's line names."""
+    container = _CONTAINER.match(line)
+    named = [*_MARK.findall(line), *([f'"name": "{container[1]}"'] if container else [])]
+    return next((run for one in named if (run := books.mentioning(one)) is not None), None)
 
 
 def _unlike(doors: Doors, books: Books, account: Account, one: Open) -> Iterator[Residue]:

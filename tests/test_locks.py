@@ -133,7 +133,17 @@ def test_addresses_proxies_and_containers_of_others_are_keys() -> None:
     experiment = built(
         stack={"external": {"api": "http://localhost:8080/x", "db": "DB.example:5432", "payment": "127.0.0.1:1"}},
         toxiproxy="http://127.0.0.1:8474",
-        faults=[{"name": "freeze", "container": "pause", "on": "cache-1", "during": "level-500", "after": "20s"}],
+        faults=[
+            {"name": "freeze", "container": "pause", "on": "cache-1", "during": "level-500", "after": "20s"},
+            {
+                "name": "part",
+                "container": "partition",
+                "on": "left",
+                "from": "right",
+                "during": "level-100",
+                "for": "5s",
+            },
+        ],
         probes=[{"container": "store", "every": "1s"}],
         budget=["p95 < 500ms in stress"],
     )
@@ -143,6 +153,8 @@ def test_addresses_proxies_and_containers_of_others_are_keys() -> None:
         "Toxiproxy 127.0.0.1:8474 proxy db-link",
         "Toxiproxy 127.0.0.1:8474 proxy front",
         "container cache-1",
+        "container left",
+        "container right",
         "container store",
         "db.example:5432",
     )

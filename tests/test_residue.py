@@ -238,6 +238,16 @@ def test_drivers_are_asked_for_marks_and_for_what_dead_runs_left_open() -> None:
     )
 
 
+def test_marks_of_a_living_run_are_no_residue() -> None:
+    """By the mark in its open record, or by the container that it is at work on."""
+    ledger(ALIVE, ALIVE_PID, victims=[{"id": "1", "name": "db", "chain": "harness-aa"}])
+    sweeper = Sweeper()
+    sweeper.marks = ("container web: chain harness-aa", "container db: qdisc 4a:", "container x: chain harness-bb")
+    left, *force = World(sweeper=sweeper).lines()
+    assert left == "left: container x: chain harness-bb"
+    assert [line.partition(" (run")[0] for line in force] == [f"in force: {line}" for line in sweeper.marks[:2]]
+
+
 def test_a_driver_that_cannot_look_is_told() -> None:
     """A command of the user's own: nobody can ask its target."""
     ledger(DEAD, 1, "command")

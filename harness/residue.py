@@ -271,6 +271,8 @@ def _docker(doors: Doors, books: Books) -> Iterator[Residue]:
         name = str((one.get("Names") or [one["Id"][:12]])[0]).lstrip("/")
         if one.get("State") == "paused":
             run = books.mentioning(one["Id"])
+            if run is not None and not books.alive(run):
+                continue  # its driver looks at it, and tells it with why: see `_unlike`
             what = f"container {name} is paused" + ("" if run else " by somebody: Docker does not tell by whom")
             yield books.told(what, run, f"docker unpause {name}", ours=run is not None)
         project = (one.get("Labels") or {}).get(PROJECT_LABEL, "")

@@ -199,12 +199,16 @@ def test_a_proxy_that_a_dead_run_made_on_the_users_server_is_told() -> None:
 
 
 def test_a_paused_container_is_ours_when_a_ledger_has_it_open_else_a_note() -> None:
-    """Docker does not say who paused it."""
+    """Docker does not say who paused it. That of a dead run is told once, by its driver."""
     ledger(DEAD, 1, victims=[{"id": "api".ljust(64, "0")}])
-    world = World(listed=[container("api", "paused"), container("db", "paused"), container("web")])
+    ledger(ALIVE, ALIVE_PID, victims=[{"id": "web".ljust(64, "0")}])
+    sweeper = Sweeper()
+    sweeper.known = ("container api is paused since trouble",)
+    world = World(listed=[container(name, "paused") for name in ("api", "db", "web")], sweeper=sweeper)
     assert world.lines() == (
-        f"left: container api is paused (run {DEAD}, dead); type: harness heal --run {DEAD}",
+        f"left: container api is paused since trouble (run {DEAD}, dead); type: harness heal --run {DEAD}",
         "seen: container db is paused by somebody: Docker does not tell by whom; type: docker unpause db",
+        f"in force: container web is paused (run {ALIVE}, alive); type: harness halt",
     )
 
 

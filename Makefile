@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test lint bench schema image-base clean
+.PHONY: setup demo test lint bench chaos schema image-base clean
 
 setup: $(STAMP)          ## make .venv with pinned versions
 
@@ -25,6 +25,9 @@ lint: setup              ## ruff and mypy --strict
 
 bench: setup             ## measured figures, side by side in one run (docs/benchmarks.md)
 	$(BIN)/python -m tests.bench
+
+chaos: setup             ## kill the harness at 240 random instants, ask the target, write docs/reliability.md
+	$(BIN)/python -m tests.chaos --trials 240 --write
 
 schema: setup            ## write docs/experiment.schema.json from the loader
 	$(BIN)/harness schema > docs/experiment.schema.json

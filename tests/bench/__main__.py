@@ -53,6 +53,7 @@ def main() -> None:
             "Verdict and reports", "python tests/bench/bench_reports.py --json", measured("bench_reports.py", "--json")
         ),
         table("Proxy", "python tests/bench/bench_proxy.py --json", measured("bench_proxy.py", "--json")),
+        table("Fault edges", "python tests/bench/bench_edges.py", measured("bench_edges.py")),
         table("Traffic", "python tests/bench/bench_traffic.py", measured("bench_traffic.py")),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")

@@ -77,6 +77,7 @@ def write(outcomes: list[Outcome], seed: int) -> None:
     today = datetime.datetime.now(tz=datetime.UTC).date()
     summary = (
         f"{today}, {len(outcomes)} trials (seed {seed}): **{left} left anything behind**; until everything was as "
-        f"before, median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s."
+        f"before, median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s. Each cell: trials, how many left "
+        "anything behind, the longest time until the target was as before."
     )
     PAGE.write_text(f"{head}{BEGIN}\n\n{summary}\n\n{as_text(outcomes)}\n\n{END}{rest.partition(END)[2]}", "utf-8")

@@ -21,7 +21,8 @@ from tests.chaos.targets import Target
 WAYS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "reaper killed", "both killed")
 INSTANTS = ("intend", "inject", "hold", "heal")
 HOLD_S = 2.0
-WITHIN_S = 10.0
+LONGEST_S = 30.0
+SETTLED_S = 0.5
 WHEN = {"during": "steady", "for": f"{HOLD_S:g}s"}
 START_S = 60.0
 SCENARIO = """
@@ -49,10 +50,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was seen. `healed_s`: from the signal until everything was as before; None when it never was."""
+    """What was seen, in seconds from the signal: when the target was as before (None: never), when all had ended."""
 
     trial: Trial
     healed_s: float | None
+    ended_s: float = 0.0
     residue: tuple[str, ...] = field(default=())
     refused: str = ""
 
@@ -145,6 +147,10 @@ class Run:
                     continue
         return found
 
+    def over(self) -> bool:
+        """Nothing of the run is there any more: no ledger, no process."""
+        return not any((self.state / "runs").glob("*.jsonl")) and not self.left()
+
     def output(self) -> str:
         """The last words of the run."""
         return (self.folder / "out.log").read_text(errors="replace")[-500:]
@@ -174,19 +180,21 @@ def _await_instant(trial: Trial, run: Run) -> None:
 
 
 def _end(trial: Trial, run: Run, target: Target, before: Mapping[str, object]) -> Outcome:
+    """Strike, then ask the target until the run is over; it counts as healed from when it was as before for good."""
     began = time.monotonic()
     _strike(trial, run)
-    wrong: list[str] = ["never asked"]
-    while wrong and time.monotonic() - began < WITHIN_S + 5:
-        wrong = _wrong(run, target, before)
-        if not wrong:
-            healed_s = time.monotonic() - began
-            time.sleep(0.5)  # what was under way may still come
-            wrong = _wrong(run, target, before)
+    since: float | None = None
+    while time.monotonic() - began < LONGEST_S:
+        over = run.over()
+        wrong = _wrong(target, before)
+        since = None if wrong else since or time.monotonic()
+        if over and since is not None:
+            time.sleep(SETTLED_S)  # what was under way may still come
+            wrong = _wrong(target, before)
             if not wrong:
-                return Outcome(trial=trial, healed_s=healed_s)
-        time.sleep(0.2)
-    return Outcome(trial=trial, healed_s=None, residue=tuple(wrong))
+                return Outcome(trial=trial, healed_s=since - began, ended_s=time.monotonic() - SETTLED_S - began)
+        time.sleep(0.1)
+    return Outcome(trial=trial, healed_s=None, residue=tuple(wrong or [f"not over: {run.left()}"]))
 
 
 def _strike(trial: Trial, run: Run) -> None:
@@ -206,13 +214,8 @@ def _strike(trial: Trial, run: Run) -> None:
         run.heal()
 
 
-def _wrong(run: Run, target: Target, before: Mapping[str, object]) -> list[str]:
-    """What is not as before, or not over: the ledger, the processes, and the target's own word."""
-    if any((run.state / "runs").glob("*.jsonl")):
-        return ["the ledger is still open"]
-    left = run.left()
-    if left:
-        return [f"still running: {line}" for line in left]
+def _wrong(target: Target, before: Mapping[str, object]) -> list[str]:
+    """What is not as before, by the target's own word."""
     try:
         now = target.state()
     except (OSError, subprocess.SubprocessError) as error:

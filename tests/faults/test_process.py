@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import psutil
 import pytest
 
+from harness.clients import process, rlimit
 from harness.clients.hogs import Hogs
 from harness.clients.poll import poll
 from harness.clients.process import started_at
@@ -20,6 +21,8 @@ from harness.experiment import Fault, Scalar
 from harness.faults.process import ProcessFaults, healer
 from harness.journal import Json
 from tests.clients.clock import JumpClock
+from tests.faults.crash import Died, Fate
+from tests.faults.hogs import FakeHogs
 
 IN_TIME_NS = 10_000_000_000
 PARENT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE).wait()"
@@ -243,14 +246,14 @@ def test_after_a_sigkill_a_driver_without_a_stack_heals(
     services: Services, kind: str, params: Mapping[str, Scalar]
 ) -> None:
     """From the fault and `before` alone, while the service is still there: the warden may have been killed too."""
-    process = psutil.Process(services.children[0].pid)
-    found = process.rlimit(psutil.RLIMIT_NOFILE)
+    one = psutil.Process(services.children[0].pid)
+    found = one.rlimit(psutil.RLIMIT_NOFILE)
     wanted = fault(kind, params)
-    _, before = injected_by_another(wanted, process.pid, "killed")
+    _, before = injected_by_another(wanted, one.pid, "killed")
     healer().heal(wanted, before)
     healer().heal(wanted, before)
     assert not Hogs().find(str(before.get("mark", "harness-process-none")))
-    assert process.rlimit(psutil.RLIMIT_NOFILE) == found
+    assert one.rlimit(psutil.RLIMIT_NOFILE) == found
     assert poll(lambda: psutil.STATUS_STOPPED not in statuses(services), IN_TIME_NS)
     assert not healer().residue([(wanted, before)])
 
@@ -360,14 +363,14 @@ def test_processes_forked_under_the_limit_get_their_limit_back(services: Service
 
 def test_a_limit_that_somebody_else_has_set_since_is_left_alone(services: Services) -> None:
     """It is not ours any more."""
-    process = psutil.Process(services.children[0].pid)
+    one = psutil.Process(services.children[0].pid)
     driver, wanted = ProcessFaults(services), fault("open-files", {"limit": 30})
     before = driver.before(wanted)
     driver.inject(wanted, before)
-    _, hard = process.rlimit(psutil.RLIMIT_NOFILE)
-    process.rlimit(psutil.RLIMIT_NOFILE, (77, hard))
+    _, hard = one.rlimit(psutil.RLIMIT_NOFILE)
+    one.rlimit(psutil.RLIMIT_NOFILE, (77, hard))
     driver.heal(wanted, before)
-    assert process.rlimit(psutil.RLIMIT_NOFILE) == (77, hard)
+    assert one.rlimit(psutil.RLIMIT_NOFILE) == (77, hard)
 
 
 def test_by_hand_is_what_heals() -> None:
@@ -380,3 +383,46 @@ def test_by_hand_is_what_heals() -> None:
     assert healer().by_hand(fault("pause"), before) == "kill -CONT -- -12"
     assert healer().by_hand(fault("open-files", {"limit": 3}), before) == "prlimit --pid 12 --nofile=unlimited:9"
     assert "--mark harness-process-x" in healer().by_hand(fault("stress-cpu"), {**before, "mark": "harness-process-x"})
+
+
+@pytest.mark.parametrize(("kind", "params"), [("open-files", {"limit": 40}), ("pause", {}), *BESIDE.items()])
+def test_a_death_after_any_call_leaves_nothing_once_healed(
+    services: Services, kind: str, params: Mapping[str, Scalar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For all n, in `inject` and in `heal`: a driver without a stack heals from the record alone."""
+    running: list[tuple[str, Mapping[str, Json]]] = []
+    fate, wanted = Fate(), fault(kind, params)
+    set_limit, send = rlimit.set_open_files, process.signal_group
+
+    def limited(pid: int, limit: rlimit.Limit) -> None:
+        set_limit(pid, limit)
+        fate.step()
+
+    def sent(pgid: int, number: signal.Signals) -> bool:
+        done = send(pgid, number)
+        fate.step()
+        return done
+
+    monkeypatch.setattr(rlimit, "set_open_files", limited)
+    monkeypatch.setattr(process, "signal_group", sent)
+    members = [psutil.Process(pid) for pid in process.group(services.children[0].pid)]
+    found = [one.rlimit(psutil.RLIMIT_NOFILE) for one in members]
+    before = json.loads(json.dumps(ProcessFaults(services).before(wanted)))
+
+    def live() -> None:
+        driver = ProcessFaults(services, helpers=FakeHogs(running, fate))
+        driver.inject(wanted, before)
+        driver.heal(wanted, before)
+
+    live()
+    steps = fate.steps
+    assert steps >= 2
+    for at in range(1, steps + 1):
+        fate.at, fate.steps = at, 0
+        with pytest.raises(Died):
+            live()
+        fate.at = 0
+        ProcessFaults(None, helpers=FakeHogs(running)).heal(wanted, before)
+        assert not running
+        assert [one.rlimit(psutil.RLIMIT_NOFILE) for one in members] == found, at
+        assert poll(lambda: psutil.STATUS_STOPPED not in statuses(services), IN_TIME_NS), at

@@ -201,8 +201,15 @@ class StressIo(_Stress):
     def heal(self, now: Container, fault: Fault, before: Before) -> None:
         """End them, and take away what they had no time to take away."""
         super().heal(now, fault, before)
-        for path in self._paths(now, fault, before) if now.running else ():
-            self._files.remove(path)
+        if now.running:
+            self._remove(self._paths(now, fault, before))
+        else:
+            self._remove(self._on_host(fault, before))
+
+    def heal_gone(self, fault: Fault, before: Before) -> None:
+        """A volume outlasts its container."""
+        super().heal_gone(fault, before)
+        self._remove(self._on_host(fault, before))
 
     def felt(self, now: Container, fault: Fault, before: Before) -> Felt:  # noqa: ARG002
         """By what the kernel counts as written."""
@@ -218,10 +225,20 @@ class StressIo(_Stress):
         leave_free(self._files, room, fault, stress.workers(fault) * IO_FILE_BYTES)
         return room
 
+    def _remove(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            self._files.remove(path)
+
     def _paths(self, now: Container, fault: Fault, before: Before) -> Sequence[Path]:
-        room, mark = Room.of(before), before["mark"]
-        names = (f"{mark}-{number}.io" for number in range(stress.workers(fault)))
-        return [self._files.inside(now.pid, f"{room.folder}/{name}") for name in names]
+        folder = Room.of(before).folder
+        return [self._files.inside(now.pid, f"{folder}/{name}") for name in _io_files(fault, before)]
+
+    def _on_host(self, fault: Fault, before: Before) -> Sequence[Path]:
+        return [Path(Room.of(before).host) / name for name in _io_files(fault, before)]
+
+
+def _io_files(fault: Fault, before: Before) -> Sequence[str]:
+    return [f"{before['mark']}-{number}.io" for number in range(stress.workers(fault))]
 
 
 def _oom_score_adj(now: Container) -> int:

@@ -294,6 +294,37 @@ def test_a_toxic_that_ends_while_the_link_is_down_leaves_it_down() -> None:
     assert server.all["db"].enabled
 
 
+def test_replacing_a_link_that_is_down_leaves_it_down() -> None:
+    """Also when the first who tried died in between: what leads nowhere tells what is to come of it."""
+    server = a_server()
+    one = driver(server)
+    lag, cut = fault(), fault("down", {}, name="cut")
+    before_lag = one.before(lag)
+    one.inject(lag, before_lag)
+    one.inject(cut, one.before(cut))
+    server.answers["remove_toxic"] = "500"
+    last = len(server.calls) + 3
+    server.dies_at = (last, "after")
+    with pytest.raises(Died):
+        one.heal(lag, before_lag)
+    assert server.calls[last - 1] == "replace_proxy"
+    one.heal(lag, before_lag)
+    assert (server.all["db"].enabled, server.all["db"].upstream) == (False, "127.0.0.1:2")
+
+
+def test_a_proxy_that_may_not_come_up_is_an_error_at_once() -> None:
+    """Its port is somebody else's by now, say: a new proxy in its place would not get it either."""
+    server = a_server()
+    one, wanted = driver(server), fault("down", {})
+    before = one.before(wanted)
+    one.inject(wanted, before)
+    server.answers["set_enabled True"] = "500"
+    server.calls.clear()
+    with pytest.raises(ToxiproxyError, match="500 oops"):
+        one.heal(wanted, before)
+    assert server.calls == ["proxy", "set_enabled True"]
+
+
 def test_another_proxy_of_the_same_name_is_left_alone() -> None:
     """Somebody made it anew, elsewhere, and disabled it."""
     server = a_server()

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import EnvironmentBroke
-from harness.loader.catalogue import COMMON_KEYS, CONTAINERS, KINDS, PROCESSES, TOXICS, Kind, find, index
+from harness.loader.catalogue import CALLS, COMMON_KEYS, CONTAINERS, KINDS, PROCESSES, TOXICS, Kind, find, index
 from harness.loader.catalogue.services import SIGNALS
 from harness.loader.parameter import Param
 
@@ -22,8 +22,12 @@ def test_every_kind_of_the_catalogue_is_there() -> None:
         "latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data", "down",
     ]  # fmt: skip
     states = ["kill", "stop", "restart", "pause"]
-    assert [kind.name for kind in CONTAINERS] == [*states, "disconnect", "cpu", "memory"]
-    assert [kind.name for kind in PROCESSES] == states
+    assert [kind.name for kind in CONTAINERS] == [
+        *states, "disconnect", "cpu", "memory", "partition", "loss", "dns", "rate", "delay",
+        "stress-cpu", "stress-memory", "stress-io", "fill-disk",
+    ]  # fmt: skip
+    assert [kind.name for kind in PROCESSES] == [*states, "stress-cpu", "stress-memory", "open-files"]
+    assert [(kind.key, kind.name) for kind in CALLS] == [("command", "run"), ("http", "call")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the list is that of Linux")

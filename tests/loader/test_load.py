@@ -357,9 +357,17 @@ def test_a_reading_is_named_as_its_probe_names_it() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.key}-{kind.name}")
 def test_every_kind_of_the_catalogue_can_be_written(kind: Kind) -> None:
     """With what it requires, as its own parameters say it should look."""
-    examples = {"duration": "20ms", "size": "64MB", "rate": "100KB/s", "number": 0.5, "word": "x"}
-    params = {param.name: examples[param.unit] for param in kind.params if param.required}
+    examples = {
+        "duration": "20ms", "size": "64MB", "rate": "100KB/s", "number": 2, "word": "x", "share": "50%",
+        "text": "POST http://127.0.0.1/x", "command": "./x.sh",
+    }  # fmt: skip
+    params = {
+        param.name: examples[param.unit]
+        for param in kind.params
+        if param.required or param.required_unless_irreversible
+    }
     on = "front" if kind.driver == "toxiproxy" else "payment" if kind.driver == "process" else "some-container"
     found = built(faults=[{kind.key: kind.name, "on": on, "during": "level-500", **params}])
     assert (found.faults[0].driver, found.faults[0].kind) == (kind.driver, kind.name)
-    assert set(found.faults[0].params) == {param.name for param in kind.params if param.required or param.default != ""}
+    expected = {param.name for param in kind.params if param.default != ""} | set(params)
+    assert set(found.faults[0].params) == expected

@@ -65,9 +65,13 @@ def test_every_example_of_the_docs_loads_and_keeps_to_the_schema(block: str) -> 
 
 def around(section: dict[str, Tree]) -> dict[str, Tree]:
     """An experiment around one section of the docs: the services web and db, and levels of the ladder."""
+    text = json.dumps(section)
+    stack = "stack: {process: {web: {command: a}, db: {command: a}}}"
+    if '{"service"' in text:  # of a compose file
+        stack = "stack: {compose: {file: compose.yaml}}"
     base = tree(
         "name: x\nwhy: y\n"
-        "stack: {process: {web: {command: a}, db: {command: a}}}\n"
+        f"{stack}\n"
         "proxies: {front: {upstream: web}, db-link: {upstream: db}}\n"
         "traffic: {scenario: s.py, target: web}\n"
         "ladder: {users: [100, 500, 1000], hold: 30s}\n"
@@ -79,9 +83,13 @@ def around(section: dict[str, Tree]) -> dict[str, Tree]:
     assert isinstance(faults, list)
     assert isinstance(probes, list)
     # A container fault or probe stands for any container; web is a process here.
-    document["faults"] = [{**each, "on": "shop-web-1"} if "container" in each else each for each in faults]  # type: ignore[dict-item, operator]
+    document["faults"] = [{**each, "on": "shop-web-1"} if _on_web(each) else each for each in faults]  # type: ignore[dict-item]
     document["probes"] = [{**each, "container": "shop-web-1"} if "container" in each else each for each in probes]  # type: ignore[dict-item, operator]
     return document
+
+
+def _on_web(entry: Tree) -> bool:
+    return isinstance(entry, dict) and "container" in entry and entry["on"] == "web"
 
 
 def test_the_example_of_the_tests_keeps_to_the_schema() -> None:
@@ -146,7 +154,8 @@ def keys(part: object) -> Iterator[str]:
 
 def test_every_key_and_word_of_the_schema_is_documented() -> None:
     """In docs/experiment.md, as code."""
-    code = set(re.findall(r"[\w.]+", " ".join([*re.findall(r"`([^`\n]+)`", PAGE), *BLOCKS])))
+    code = set(re.findall(r"[\w.-]+", text := " ".join([*re.findall(r"`([^`\n]+)`", PAGE), *BLOCKS])))
+    code |= set(re.findall(r"[\w.]+", text))
     assert sorted(set(keys(schema())) - code) == []
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import plugins
+from harness.blast_radius import allows_container
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import (
     ComposeStack,
@@ -97,6 +98,7 @@ def _container(site: Site) -> FaultDriver:
         seed=site.experiment.seed,
         project=site.stack.project if isinstance(site.stack, ComposeDriver) else "",
         share_of_service=site.experiment.blast_radius.share_of_service,
+        allowed=lambda name, labels: allows_container(site.experiment.targets, name, labels),
     )
 
 

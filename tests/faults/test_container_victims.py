@@ -13,7 +13,7 @@ from harness.clients.docker import Docker
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault, Scalar, Selector
 from harness.faults.container import ContainerFaults
-from harness.faults.container.victims import draw
+from harness.faults.container.victims import SERVICE_LABEL, draw
 from tests.clients.clock import JumpClock
 from tests.faults.engine import FakeDocker, document
 
@@ -192,6 +192,20 @@ def test_a_share_of_a_service_is_never_exceeded(most: float, select: Selector | 
         driver(engine, project="shop", share_of_service=most).check(wanted)
     assert words in str(caught.value)
     driver(engine, project="shop", share_of_service=1.0).check(wanted)
+
+
+def test_what_is_outside_of_targets_is_never_a_victim() -> None:
+    """By name and labels, when faults are checked, and again when one is about to begin."""
+    engine = shop()
+    one = driver(engine, allowed=lambda name, labels: name != NAMES[1] and labels[SERVICE_LABEL] == "api")
+    one.check(replace(fault(None), on=NAMES[0]))
+    for ask in (one.check, one.before):
+        with pytest.raises(BadInput, match="container shop-db-1 is outside of targets"):
+            ask(replace(fault(None), on="shop-db-1"))
+    for ask in (one.check, one.before):
+        with pytest.raises(BadInput, match=f"container {NAMES[1]} is outside of targets"):
+            ask(fault(selector("all")))
+    assert not paused(engine)
 
 
 def test_a_share_that_is_just_met_is_allowed() -> None:

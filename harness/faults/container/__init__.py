@@ -32,7 +32,8 @@ class ContainerFaults:
     """The driver. `resolve` turns what a fault is `on` (a service, or any container) into a container id or name.
 
     `project` is the compose project that services of a selector belong to; "" for any. `share_of_service` is the most
-    of a service's replicas that one fault may hit. Healing needs none of these.
+    of a service's replicas that one fault may hit, `allowed` says by name and labels whether a container may be hit at
+    all. Healing needs none of these.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class ContainerFaults:
         seed: int = 0,
         project: str = "",
         share_of_service: float | None = None,
+        allowed: Callable[[str, Mapping[str, str]], bool] = lambda _name, _labels: True,
         docker: Docker | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._hands = hands = Hands(docker or Docker(), clock, resolve)
-        self._victims = Victims(hands, resolve, seed=seed, project=project)
+        self._victims = Victims(hands, resolve, seed=seed, project=project, allowed=allowed)
         self._share_of_service = share_of_service
         self._kinds: Mapping[str, Kind] = {name: made(hands) for name, made in TABLE.items()}
 
@@ -92,7 +94,7 @@ class ContainerFaults:
                 kind.heal(self._hands.look(_id(victim)), fault, victim)
             except NoSuchContainerError:
                 if isinstance(kind, Outlasts):
-                    kind.heal_gone(fault, victim)
+                    pass
 
         together(one, _each(before))
 

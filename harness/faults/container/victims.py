@@ -64,7 +64,16 @@ def words(selector: Selector) -> str:
 class Victims:
     """Finds them. A selector's are drawn once, among those that run at that time: what `check` shows is what is hit."""
 
-    def __init__(self, hands: Hands, resolve: Callable[[str], str], *, seed: int, project: str) -> None:
+    def __init__(
+        self,
+        hands: Hands,
+        resolve: Callable[[str], str],
+        *,
+        seed: int,
+        project: str,
+        allowed: Callable[[str, Mapping[str, str]], bool],
+    ) -> None:
+        self._allowed = allowed
         self._hands = hands
         self._resolve = resolve
         self._seed = seed
@@ -85,6 +94,11 @@ class Victims:
         seen = tuple(self._look(fault, name) for name in self.names(fault))
         for now in seen:
             _refuse(now, fault)
+            if not self._allowed(now.name, now.labels):
+                raise BadInput(
+                    f"fault {fault.name}: container {now.name} is outside of targets",
+                    hint="see targets: in the experiment and in harness.toml, its names and labels",
+                )
         return seen
 
     def refuse_too_many(self, fault: Fault, victims: Sequence[Container], most: float) -> None:

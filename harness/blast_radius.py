@@ -23,7 +23,6 @@ from harness.plan import Heal, Inject, Plan
 from harness.units import format_duration, format_percent
 
 SERVICE_LABEL = "com.docker.compose.service"
-_LABEL_WIDTH = 12
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 
 AddressesOf = Callable[[str], Collection[str]]
@@ -81,18 +80,14 @@ def allows_container(targets: tuple[Targets, ...], name: str, labels: Mapping[st
     )
 
 
-def limits(experiment: Experiment, plan: Plan) -> list[str]:
-    """What limits the blast radius, and what must hold before it: lines for a person."""
+def limits(experiment: Experiment, plan: Plan) -> list[tuple[str, str]]:
+    """What limits the blast radius, and what must hold before it, for a person: labels and texts."""
     rows = [("allowed", line) for line in _radius(experiment, plan)]
     rows += [("targets", _told(targets)) for targets in experiment.targets]
     rows += [("steady state", limit.text) for limit in experiment.steady_state]
-    lines = [
-        f"{label if at == 0 or rows[at - 1][0] != label else '':{_LABEL_WIDTH}} {text}"
-        for at, (label, text) in enumerate(rows)
-    ]
     if experiment.steady_state:
-        lines.append(f"{'':{_LABEL_WIDTH}} {_gate(experiment.steady_state, plan)}")
-    return lines
+        rows.append(("steady state", _gate(experiment.steady_state, plan)))
+    return [("" if at and rows[at - 1][0] == label else label, text) for at, (label, text) in enumerate(rows)]
 
 
 def _named(fault: Fault, experiment: Experiment, problems: Problems) -> None:

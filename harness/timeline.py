@@ -67,7 +67,10 @@ def timeline(
         _bars(plan, stages, faults, width),
         _sums(experiment, plan, stages, rate_per_user_s, width),
         _healing(faults, tuple(kinds), width),
-        _blast(faults, plan, width),
+        [
+            *_blast(faults, plan, width),
+            *(line for label, text in limits(experiment, plan) for line in _labelled(label, text, width)),
+        ],
         _limits(experiment, stages, faults, rate_per_user_s, width),
     ]
     return "\n\n".join("\n".join(_short(line, width) for line in block) for block in blocks if block) + "\n"

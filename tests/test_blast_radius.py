@@ -18,6 +18,7 @@ from harness.experiment import Targets
 from harness.loader import load
 from harness.loader.problems import Problems
 from harness.plan import plan
+from harness.timeline import timeline
 from tests.documents import built, replaced, write
 
 KNOWN = {
@@ -227,14 +228,15 @@ def test_check_prints_the_limits() -> None:
         steady_state=["errors < 1% for 10s", "p95 < 300ms for 10s"],
     )
     assert limits(experiment, plan(experiment)) == [
-        "allowed      faults at once: 2 (planned 1)",
-        "             fault time in all: 1m (planned 25s, each fault by itself)",
-        "             share of a service's replicas: 50%, looked at when victims are",
-        "targets      only names db, payment; labels env=test",
-        "steady state errors < 1% for 10s",
-        "             p95 < 300ms for 10s",
-        "             (nothing is injected unless they hold at 1m05s, before slow-db)",
+        ("allowed", "faults at once: 2 (planned 1)"),
+        ("", "fault time in all: 1m (planned 25s, each fault by itself)"),
+        ("", "share of a service's replicas: 50%, looked at when victims are"),
+        ("targets", "only names db, payment; labels env=test"),
+        ("steady state", "errors < 1% for 10s"),
+        ("", "p95 < 300ms for 10s"),
+        ("", "(nothing is injected unless they hold at 1m05s, before slow-db)"),
     ]
     assert limits(built(), plan(built())) == []
     without = built(steady_state=["errors < 1% for 10s"], faults=[])
-    assert limits(without, plan(without))[-1] == "             (never looked at: there is no fault)"
+    assert limits(without, plan(without))[-1] == ("", "(never looked at: there is no fault)")
+    assert "\nsteady state errors < 1% for 10s\n" in timeline(experiment, plan(experiment))

@@ -94,7 +94,7 @@ class ContainerFaults:
                 kind.heal(self._hands.look(_id(victim)), fault, victim)
             except NoSuchContainerError:
                 if isinstance(kind, Outlasts):
-                    pass
+                    kind.heal_gone(fault, victim)
 
         together(one, _each(before))
 

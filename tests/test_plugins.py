@@ -85,7 +85,7 @@ class TestExample:
         done = harness(folder, tmp_path, "check", str(experiment))
         assert (done.returncode, done.stderr) == (0, "")
         assert "! no-cache  set" in done.stdout
-        assert "  undo: " in done.stdout
+        assert "flag_file set: puts back the value that was there" in done.stdout
         alone = harness(tmp_path, tmp_path, "check", str(experiment))
         assert alone.returncode == 3
         assert "expected one of the keys toxic, container, process, command, http" in alone.stderr
@@ -156,7 +156,9 @@ class TestExample:
         )
         assert measure([header], plugins.kinds()).experiment.faults[0].driver == "flag_file"
         assert '"flag_file"' in str(schema(plugins.kinds())).replace("'", '"')
-        assert "  undo: " in timeline(loaded, plan(loaded), kinds=plugins.kinds())
+        assert "flag_file set: puts back the value that was there" in timeline(
+            loaded, plan(loaded), kinds=plugins.kinds()
+        )
 
 
 class TestBroken:

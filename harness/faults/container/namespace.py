@@ -19,8 +19,8 @@ from harness.faults.container.hands import Hands
 from harness.journal import Json
 
 MARK = "harness-"
-SETTLE_NS = 6_000_000_000
-"""A command that is under way when its caller dies may wait for the lock of iptables and still act."""
+SETTLE_NS = 4_000_000_000
+"""A command that is under way when its caller dies may wait for the lock of iptables (LOCK_S), and still act then."""
 
 
 def mark_of(container_id: str, fault: str) -> str:

@@ -67,6 +67,14 @@ class Site:
         filled = fill(text, places, where=text)
         return filled.replace("http://http://", "http://").replace("http://https://", "https://")
 
+    def pid(self, name: str) -> int | None:
+        """The process of a service that the harness started itself."""
+        try:
+            handle = self.stack.handle(name)
+        except KeyError:
+            return None
+        return handle if isinstance(handle, int) else None
+
     def container(self, name: str) -> str:
         """The container that a name means: a service of a compose stack, else the name itself."""
         try:
@@ -113,7 +121,7 @@ def _command(site: Site) -> FaultDriver:
 
 
 def _http(site: Site) -> FaultDriver:
-    return HttpFaults(log_dir=site.log_dir, fill=site.fill)
+    return HttpFaults(log_dir=site.log_dir, fill=site.fill, pid_of=site.pid)
 
 
 FAULTS: Mapping[str, Callable[[Site], FaultDriver]] = {

@@ -1,7 +1,8 @@
 """Faults of the user's own, as HTTP calls: one puts it in force, one takes it back, one tells whether it is in force.
 
 Addresses of services and proxies, `{name}` in a URL, are filled in by `before`: healing needs no run to know them.
-A call under way when its caller dies may still be served; so long as its time limit, `settle_ns` says.
+A call under way when its caller dies may still be served; so long as its time limit, `settle_ns` says. A service that
+the harness started itself ends with it, and what it had in force too: `before` holds its process.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clients.http import Page, ask
+from harness.clients.process import started_at
 from harness.clock import SystemClock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.faults.confirm import FELT_NS, keep, must_know_undo, must_not_be, read_back
+from harness.journal import Json
 from harness.secrets import hide
 from harness.units import NS_PER_MS, NS_PER_S
 
@@ -29,6 +32,7 @@ _SAID = 300
 _MILLISECONDS = 5_000
 _YES = range(200, 300)
 _SAYS_NOTHING = (401, 403, 407, 408, 429)
+_SERVICE = re.compile(r"https?://\{([^{}]+)\}")
 _RANGE = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 _BODIES = {"inject": "body", "heal": "heal_body"}
 
@@ -49,9 +53,16 @@ class _Call:
 class HttpFaults:
     """Makes the calls of `http: call`; their answers are kept in `log_dir`, when there is one."""
 
-    def __init__(self, *, log_dir: Path | None = None, fill: Callable[[str], str] = lambda url: url) -> None:
+    def __init__(
+        self,
+        *,
+        log_dir: Path | None = None,
+        fill: Callable[[str], str] = lambda url: url,
+        pid_of: Callable[[str], int | None] = lambda _: None,
+    ) -> None:
         self._log_dir = log_dir
         self._fill = fill
+        self._pid_of = pid_of
 
     def check(self, fault: Fault) -> None:
         """Refuse a fault without undo, calls that cannot be made, and what is in force already."""
@@ -69,7 +80,10 @@ class HttpFaults:
 
     def before(self, fault: Fault) -> Before:
         """The three calls with addresses filled in; the state itself is known to the user's service alone."""
-        return {step: self._fill(str(fault.params.get(step, ""))) for step in STEPS}
+        calls: dict[str, Json] = {step: self._fill(str(fault.params.get(step, ""))) for step in STEPS}
+        named = _SERVICE.search(str(fault.params.get("heal", "")))
+        pid = self._pid_of(named[1]) if named else None
+        return {**calls, "pid": pid, "pid_started": None if pid is None else started_at(pid)}
 
     def inject(self, fault: Fault, before: Before) -> None:
         """Make the call, then ask `confirm` until it says yes, all within `timeout`. Raises EnvironmentBroke."""
@@ -77,8 +91,13 @@ class HttpFaults:
 
     def heal(self, fault: Fault, before: Before) -> None:
         """Make the call, then ask `confirm` until it says no, all within `timeout`. Nothing for one without `heal`."""
-        if before.get("heal"):
+        if not before.get("heal"):
+            return
+        try:
             self._do(fault, before, "heal", wanted=False)
+        except EnvironmentBroke:
+            if not _has_ended(before):
+                raise
 
     def felt(self, fault: Fault, before: Before) -> Felt:
         """What `confirm` says; without one there is only the answer that `inject` had."""
@@ -134,6 +153,12 @@ class HttpFaults:
 def healer() -> HttpFaults:
     """Heals from the ledger alone."""
     return HttpFaults()
+
+
+def _has_ended(before: Before) -> bool:
+    """Whether the service was a process of ours that is no more; whatever it had in force went with it."""
+    pid = before.get("pid")
+    return isinstance(pid, int) and started_at(pid) != before.get("pid_started")
 
 
 def _asked(step: str, call: _Call, limit_ns: int) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,18 @@ class TestSteps:
         flags.close()
         with pytest.raises(EnvironmentBroke, match=r"heal: DELETE http://127.0.0.1:.*refused"):
             driver.heal(fault(), before)
+
+    def test_what_a_process_of_ours_had_in_force_ends_with_it(self, flags: Flags) -> None:
+        """After kill -9 its stack is gone too: nobody to call, and nothing to take back."""
+        child = subprocess.Popen(["sleep", "60"])
+        driver = HttpFaults(fill=lambda text: text.replace("{flags}", flags.address), pid_of={"flags": child.pid}.get)
+        before = driver.before(fault())
+        flags.close()
+        with pytest.raises(EnvironmentBroke, match="heal: DELETE"):
+            driver.heal(fault(), before)
+        child.kill()
+        child.wait(10)
+        healer().heal(fault(), before)
 
     def test_a_call_is_time_limited(self, driver: HttpFaults, flags: Flags) -> None:
         """And as long as it may be under way, healing must not be taken for final."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -483,6 +484,18 @@ def test_lost_links_end_the_run_as_a_break_of_ours() -> None:
     assert not ending.completed and scene.clean()
     assert [event.by for event in scene.journal.events if isinstance(event, Aborted)] == ["error"]
     assert not any(isinstance(event, FaultIntended) for event in scene.journal.events)
+
+
+def test_secrets_in_parameters_are_in_the_ledger_and_not_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Healing needs them; whoever reads results does not."""
+    monkeypatch.setenv("FLAG_TOKEN", "tomato-42")
+    scene = Scene()
+    call = "POST http://me:hunter2@flags/x?key=tomato-42"
+    scene.run(timeline(replace(fault("f", 3, 4), params={"inject": call})))
+    (intended,) = (event for event in scene.journal.events if isinstance(event, FaultIntended))
+    (record,) = (record for record in scene.ledger.records if isinstance(record, Intended) and record.undo.name == "f")
+    assert intended.params == {"inject": "POST http://me:***@flags/x?key=***"}
+    assert record.undo.params == {"inject": call}
 
 
 def test_secrets_in_foreign_words_never_reach_the_disk() -> None:

@@ -5,6 +5,7 @@ Heavy things (Locust, Docker, numpy, matplotlib) are imported by the command tha
 
 from __future__ import annotations
 
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -137,8 +138,9 @@ def check(
     from harness.clients.resolver import addresses_of
     from harness.plan import plan
     from harness.plugins import kinds, load
-    from harness.timeline import timeline
+    from harness.timeline import WIDTH, timeline
 
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
     problems = []
     for file in files:
         try:
@@ -149,7 +151,7 @@ def check(
         except BadInput as error:
             problems.append(error)
         else:
-            click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds()))
+            click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds(), width=width))
             if not scenario:
                 click.echo("expected requests: add --scenario\n")
     if problems:

@@ -229,10 +229,9 @@ def _drawn(experiment: Experiment, width: int) -> list[str]:
 def _healing(faults: Sequence[_InForce], kinds: tuple[Kind, ...], width: int) -> list[str]:
     """How each kind is taken back, and what is not."""
     lines: list[str] = []
-    for driver, name in dict.fromkeys((each.fault.driver, each.fault.kind) for each in faults):
-        kind = find(driver, name, kinds)
-        if kind and kind.undo:
-            lines += _labelled("" if lines else "healing", f"{kind.key} {name}: {kind.undo}", width)
+    undone = {(each.fault.driver, each.fault.kind): kind for each in faults if (kind := _undone(each.fault, kinds))}
+    for kind in undone.values():
+        lines += _labelled("" if lines else "healing", f"{kind.key} {kind.name}: {kind.undo}", width)
     accepted = dict.fromkeys(
         f"{each.fault.group or each.fault.name} ({each.fault.kind} on {each.fault.on})"
         for each in faults
@@ -241,6 +240,15 @@ def _healing(faults: Sequence[_InForce], kinds: tuple[Kind, ...], width: int) ->
     if accepted:
         lines += _labelled("IRREVERSIBLE", f"accepted for {', '.join(accepted)}", width)
     return lines
+
+
+def _undone(fault: Fault, kinds: tuple[Kind, ...]) -> Kind | None:
+    """Its kind, when that says how it is taken back and the fault left nothing out that is needed for it."""
+    kind = find(fault.driver, fault.kind, kinds)
+    if kind is None or not kind.undo:
+        return None
+    needed = (param.name for param in kind.params if param.required_unless_irreversible)
+    return kind if all(name in fault.params for name in needed) else None
 
 
 def _labelled(label: str, text: str, width: int) -> list[str]:

@@ -138,6 +138,18 @@ def test_a_screen_is_filled_and_never_left(width: int) -> None:
     assert any("kill-the-checkout-or-whatever-answers-for-it-in-this-country" in line for line in lines)
 
 
+def test_healing_is_told_only_of_what_is_healed() -> None:
+    """A command without a way back is among what was accepted as irreversible, and nothing else is said of it."""
+    run = {"command": "run", "on": "flag", "inject": "./flag.sh off", "during": "level-100", "for": "5s"}
+    lost = example(faults=[{**run, "irreversible": "accepted"}])
+    lines = timeline(lost, plan(lost)).splitlines()
+    assert not any(line.startswith("healing") for line in lines)
+    assert "IRREVERSIBLE accepted for run-flag (run on flag)" in lines
+    kept = example(faults=[{**run, "heal": "./flag.sh on"}])
+    assert any(line.startswith("healing      command run: ") for line in timeline(kept, plan(kept)).splitlines())
+    assert "IRREVERSIBLE" not in timeline(kept, plan(kept))
+
+
 def test_of_many_equal_repetitions_the_first_and_the_last_are_told() -> None:
     """Thirty rows would hide the rest."""
     fault = {"name": "blink", "toxic": "down", "on": "front", "during": "level-100", "for": "100ms", "every": "1s"}

@@ -17,10 +17,11 @@ from harness.clients.process import started_at
 from harness.clock import Clock, Inbox, SystemClock
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.experiment import Fault
-from harness.faults import Before, Settles
+from harness.faults import Before, Notes, Settles
 from harness.journal import Aborted, Event, FaultHealed, FaultIntended, RunEnded, Trouble, Writer, read
 from harness.ledger import Account, Failed, Healed, Ledger, Open, Opened
 from harness.result import JOURNAL
+from harness.secrets import hide
 from harness.units import NS_PER_S
 
 CALL_LIMIT_NS = 15 * NS_PER_S
@@ -42,10 +43,11 @@ Attempt = Callable[[Callable[[], None], int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healing:
-    """What became of a ledger's open records, by name; `failed` with why."""
+    """What became of a ledger's open records, by name; `failed` with why; `notes` on unusual ways."""
 
     healed: tuple[str, ...]
     failed: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def in_time(call: Callable[[], None], limit_ns: int) -> None:
@@ -85,6 +87,7 @@ class Hand:
         self._by = by
         self._clock = clock or SystemClock()
         self._attempt = attempt
+        self._notes: tuple[str, ...] = ()
 
     def heal(self, limit_ns: int) -> Healing:
         """Heal what is open, trying again what fails until `limit_ns` has passed."""
@@ -115,7 +118,7 @@ class Hand:
                 healed += self._over(one)
         for name, why in failed.items():
             self._note(Failed(name=name, by=self._by, message=why))
-        return Healing(healed=tuple(healed), failed=failed)
+        return Healing(healed=tuple(healed), failed=failed, notes=self._notes)
 
     def _pauses(self) -> list[int]:
         return [*AGAIN_NS, *[AGAIN_NS[-1]] * 1000]
@@ -128,6 +131,7 @@ class Hand:
         try:
             healer = self._healer_of(one.undo.driver)
             self._attempt(lambda: healer.heal(one.undo.fault, one.undo.before), CALL_LIMIT_NS)
+            self._notes += healer.notes() if isinstance(healer, Notes) else ()
         except HarnessError as error:
             return f"{error}" + (f" ({error.hint})" if error.hint else "")
         except Exception as error:  # noqa: BLE001 - a defect in one driver must not keep the others from healing
@@ -207,6 +211,7 @@ def _afterwards(events: list[Event], healing: Healing, why: str, at_ns: int) -> 
     added: list[Event] = []
     if not any(isinstance(event, Aborted | RunEnded) for event in events):
         added.append(Aborted(at_ns=at_ns, by="error", why=why))
+    added += [Trouble(at_ns=at_ns, source="healing", message=note) for note in healing.notes]
     for name in healing.healed:
         if name in intended:
             added.append(FaultHealed(at_ns=at_ns, fault=name, asked_ns=at_ns))
@@ -220,12 +225,12 @@ def _afterwards(events: list[Event], healing: Healing, why: str, at_ns: int) -> 
 
 
 def left_by_hand(account: Account, healing: Healing) -> tuple[str, ...]:
-    """What could not be healed, each with why and what to type."""
+    """What could not be healed, each with why and what to type; secrets are hidden, as these lines go into logs."""
     undos = {one.undo.name: one.undo for one in account.open}
     lines = []
     for name, why in healing.failed.items():
         undo = undos[name]
-        typed = f"\n    type: {undo.by_hand}" if undo.by_hand else ""
+        typed = f"\n    type: {hide(undo.by_hand)}" if undo.by_hand else ""
         lines.append(f"{name} ({undo.kind} on {undo.on}): {why}{typed}")
     return tuple(lines)
 

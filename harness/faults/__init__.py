@@ -79,6 +79,14 @@ class Settles(Protocol):
         """How long after the caller's death a call under way may still change the target; then heal once more."""
 
 
+@runtime_checkable
+class Notes(Protocol):
+    """A driver whose healing may take an unusual way that a reader of the journal must know of."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What was done out of the ordinary since it was last asked, a line each."""
+
+
 class NoFaults:
     """The smallest driver that keeps the contract: nothing is put in force, so nothing is felt."""
 

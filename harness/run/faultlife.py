@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
-from harness.faults import Before, FaultDriver, Feels, Felt, Settles, Tells
+from harness.faults import Before, FaultDriver, Feels, Felt, Notes, Settles, Tells
 from harness.journal import FaultFailed, FaultFelt, FaultHealed, FaultInjected, FaultIntended, Json
 from harness.ledger import Failed, Healed, Injected, Intended, Undo
 from harness.run.loop import Done, Loop
@@ -52,7 +52,8 @@ class _Life:
 class Faults:
     """Starts and ends faults without blocking; `heal_rest` blocks until nothing more can be done.
 
-    At most `at_once` are under way or left in force: a further one waits for room until its time is over.
+    At most `at_once` are under way or left in force: a further one waits for room until its time is over. Of those due
+    at one instant on one thing, each waits until the one before it is in: their order is the file's.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Faults:
         self._books = books
         self._at_once = at_once
         self._lives: dict[str, _Life] = {}
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, str] = {}
         self.dirty: list[str] = []
         self.healed: list[tuple[Fault, Before]] = []
 
@@ -71,8 +72,8 @@ class Faults:
         """Read what must be restored, write it down, inject."""
         if not self._may_begin():
             return
-        if self._at_once is not None and len(self._lives) + len(self.dirty) >= self._at_once:
-            self._wait(fault)
+        if why := self._no_room(fault):
+            self._wait(fault, why)
             return
         life = self._lives[fault.name] = _Life(fault=fault, busy=True)
         driver = self._drivers[fault.driver]
@@ -130,22 +131,28 @@ class Faults:
         """Nothing new is touched once the run is stopping, its journal is full, or nobody watches over it."""
         return self._loop.journal_error is None and self._loop.stopped is None and self._books.watched()
 
-    def _wait(self, fault: Fault) -> None:
-        self._waiting.add(fault.name)
+    def _no_room(self, fault: Fault) -> str:
+        if self._at_once is not None and len(self._lives) + len(self.dirty) >= self._at_once:
+            return f"there was room: faults_at_once allows {self._at_once}"
+        for life in self._lives.values():
+            same = (life.fault.driver, life.fault.on) == (fault.driver, fault.on)
+            if same and life.busy and not life.confirmed and not life.end_wanted:
+                return f"{life.fault.name}, which comes first, was in force"
+        return ""
+
+    def _wait(self, fault: Fault, why: str) -> None:
+        self._waiting[fault.name] = why
 
         def again() -> None:
-            if fault.name in self._waiting:
-                self._waiting.discard(fault.name)
+            if self._waiting.pop(fault.name, ""):
                 self.begin(fault)
 
         self._loop.later(self._loop.clock.now() + ROOM_EVERY_NS, again)
 
     def end(self, fault: Fault) -> None:
         """Show that the fault was felt, then heal it; waits for an injection still under way."""
-        if fault.name in self._waiting:
-            self._waiting.discard(fault.name)
-            message = f"its time was over before there was room: faults_at_once allows {self._at_once}"
-            self._failed(fault, "inject", EnvironmentBroke(message))
+        if why := self._waiting.pop(fault.name, ""):
+            self._failed(fault, "inject", EnvironmentBroke(f"its time was over before {why}"))
         life = self._lives.get(fault.name)
         if life is None:
             return
@@ -182,6 +189,8 @@ class Faults:
 
         def healed(done: Done) -> None:
             now = self._loop.clock.now()
+            for note in driver.notes() if isinstance(driver, Notes) else ():
+                self._loop.trouble(f"healing {fault.name}", note)
             if done.error is None and not life.confirmed:
                 life.confirmed = True
                 self._loop.later(now + _settle_ns(driver, life), lambda: self._heal(life, tried))

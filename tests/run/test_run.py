@@ -94,6 +94,7 @@ class Scene:
         self.calls = FakeCalls(self.world.clock)
         self.stack = FakeStack(self.world)
         self.links = FakeLinks(self.world)
+        self.faults = FakeFaults(self.world)
         self.ledger = FakeLedger()
         self.lease = FakeLease(self.world)
         self.watched: tuple[Watched, ...] = ()
@@ -109,7 +110,7 @@ class Scene:
                 stack=self.stack,
                 links=self.links,
                 traffic=FakeTraffic(self.world),
-                faults={"fake": FakeFaults(self.world)},
+                faults={"fake": self.faults},
                 probes=lambda: self.watched,
                 target=lambda: "http://web",
                 ledger=self.ledger,

@@ -1,0 +1,82 @@
+"""Finer points of a fault's life: order at one instant, late effects, and what a journal must be told of healing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.experiment import Fault
+from harness.faults import Before
+from harness.journal import FaultInjected, Trouble
+from harness.testing import FakeFaults, World
+from harness.units import NS_PER_MS, NS_PER_S
+from tests.run.test_run import Scene, fault, timeline
+
+
+def test_faults_due_at_one_instant_on_one_thing_come_into_force_in_the_files_order() -> None:
+    """Toxics act in the order in which they were added: each waits until the one before it is confirmed."""
+    scene = Scene()
+    scene.calls.takes_ns = 30 * NS_PER_MS
+    scene.run(timeline(fault("a", 5, 4), fault("b", 5, 4), fault("c", 5, 4)))
+    asked = [words for _, words in scene.world.asked if words.startswith(("before", "inject"))]
+    assert asked == ["before a", "inject a", "before b", "inject b", "before c", "inject c"]
+    injected = [event for event in scene.journal.events if isinstance(event, FaultInjected)]
+    assert [event.fault for event in injected] == ["a", "b", "c"]
+    assert injected[2].at_ns - injected[0].at_ns < NS_PER_S // 2
+
+
+def test_a_fault_that_comes_into_force_after_its_injection_failed_is_healed_again() -> None:
+    """The Engine was slow: our call ran out of time, was healed for nothing, and took effect half a second later."""
+    scene = Scene()
+
+    def late(words: str) -> None:
+        if words == "heal freeze" and not scene.world.in_force and not came:
+            came.append(words)
+            scene.world.in_force.add("freeze")
+
+    came: list[str] = []
+    scene.world.failing.add("inject freeze")
+    driver = LateFaults(scene.world, late)
+    scene.faults = driver
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert came
+    assert scene.clean()
+    assert ending.dirty == ()
+
+
+class LateFaults(FakeFaults):
+    """A driver whose failed injection is not in force at once."""
+
+    def __init__(self, world: World, late: Callable[[str], None]) -> None:
+        super().__init__(world)
+        self._late = late
+
+    def inject(self, fault: Fault, before: Before) -> None:
+        """Fail, for now."""
+        try:
+            super().inject(fault, before)
+        finally:
+            self._world.in_force.discard(fault.name)
+
+    def heal(self, fault: Fault, before: Before) -> None:
+        """Heal, then let the late effect come."""
+        super().heal(fault, before)
+        self._late(f"heal {fault.name}")
+
+
+class NotingFaults(FakeFaults):
+    """A driver that had to take an unusual way."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Once per heal."""
+        return ("the proxy was made anew: its clients were cut off",)
+
+
+def test_an_unusual_way_of_healing_stands_in_the_journal() -> None:
+    """Whoever reads the latencies of that second must know of it."""
+    scene = Scene()
+    scene.faults = NotingFaults(scene.world)
+    scene.run(timeline(fault("freeze", 5, 4)))
+    told = [event for event in scene.journal.events if isinstance(event, Trouble)]
+    assert [(event.source, event.message) for event in told] == [
+        ("healing freeze", "the proxy was made anew: its clients were cut off")
+    ]

@@ -303,9 +303,9 @@ def test_the_rows_of_imports_are_those_that_are_enforced() -> None:
     """The drawing in docs/architecture.md and the table of tests/test_architecture.py agree."""
     drawn: dict[int, set[str]] = {}
     for line in section("docs/architecture.md", "Who may import whom").splitlines():
-        if re.match(r"\d  ", line):
-            names = re.split(r"\s{3,}", line[3:])[0].replace("|", " ").split()
-            drawn[int(line[0])] = {name.rstrip("/") for name in names}
+        if row := re.match(r"(\d+) +", line):
+            names = re.split(r"\s{3,}", line[row.end() :])[0].replace("|", " ").split()
+            drawn[int(row[1])] = {name.rstrip("/") for name in names}
     assert drawn == {number: {name.rstrip(".") for name in names} - {""} for number, names in enumerate(ROWS)}
 
 

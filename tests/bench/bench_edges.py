@@ -26,7 +26,7 @@ from harness.faults.container import ContainerFaults
 from harness.faults.toxiproxy import ToxiproxyFaults
 from harness.loader import from_document
 from tests.chaos.__main__ import image
-from tests.chaos.kinds import every_kind, fault, link
+from tests.chaos.kinds import every_kind, fault
 from tests.chaos.targets import Target, slots
 from tests.chaos.trial import WHEN
 
@@ -37,7 +37,7 @@ def loaded(driver: str, kind: str, target: Target) -> Fault:
         "name": "edges",
         "why": "Edges are known.",
         "stack": {"external": {"web": target.web}},
-        "proxies": {link(target): {"upstream": "web"}},
+        "proxies": {target.link: {"upstream": "web"}},
         "traffic": {"scenario": "visitor.py", "target": "web", "timeout": "2s"},
         "stages": [{"name": "steady", "role": "steady", "users": 1, "hold": "8s"}],
         "faults": [{**fault(driver, kind, target), **WHEN}],
@@ -79,7 +79,7 @@ def main() -> None:
         servers = {"toxiproxy-server": Toxiproxy(target.toxiproxy), "embedded": Toxiproxy(embedded.address)}
         try:
             for name, server in servers.items():
-                server.create_proxy(link(target), "127.0.0.1:0", target.web)
+                server.create_proxy(target.link, "127.0.0.1:0", target.web)
                 toxics = ToxiproxyFaults(server, run="edges", proxy_of=lambda proxy: proxy)
                 found[name] = {
                     kind: spans_ms(toxics, loaded(driver, kind, target), rounds)

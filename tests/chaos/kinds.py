@@ -51,7 +51,7 @@ def fault(driver: str, kind: str, target: Target) -> dict[str, object]:
     """The fault's own keys; when it happens is the trial's business."""
     flag = target.folder / "flags" / "flag"
     if driver == "toxiproxy":
-        return {"toxic": kind, "on": link(target), **TOXICS[kind]}
+        return {"toxic": kind, "on": target.link, **TOXICS[kind]}
     if driver == "container":
         params = {key: target.peer if value == "PEER" else value for key, value in CONTAINERS[kind].items()}
         return {"container": kind, "on": target.box, **params}
@@ -64,11 +64,6 @@ def fault(driver: str, kind: str, target: Target) -> dict[str, object]:
         "heal": ["rm", "-f", str(flag)],
         "confirm": ["test", "-e", str(flag)],
     }
-
-
-def link(target: Target) -> str:
-    """The name of a slot's proxy."""
-    return f"link-{target.slot}"
 
 
 def every_kind() -> tuple[tuple[str, str], ...]:

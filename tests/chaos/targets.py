@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE_CANDIDATES = ("harness-base:bookworm", "python:3.12-slim")
+PROXY = "proxy"
 _LIMITS = ("NanoCpus", "CpuQuota", "CpuPeriod", "Memory", "MemorySwap")
 _NO_LIMIT = 1 << 60
 
@@ -26,11 +27,16 @@ class Target:
     toxiproxy: str
     web: str
 
+    @property
+    def link(self) -> str:
+        """The name of the slot's proxy: the server is shared, so its other proxies are other slots' business."""
+        return f"link-{self.slot}"
+
     def state(self) -> Mapping[str, object]:
         """Everything that a fault of the catalogue may change, as the parts themselves tell it."""
         return {
             **{name: container(name) for name in (self.box, self.peer)},
-            "toxics": proxies(self.toxiproxy),
+            PROXY: proxies(self.toxiproxy).get(self.link),
             "flags": sorted(path.name for path in (self.folder / "flags").iterdir()),
         }
 
@@ -83,10 +89,16 @@ def hogs_in(container_id: str) -> int:
     return found
 
 
-def proxies(api: str) -> object:
+def proxies(api: str) -> Mapping[str, object]:
     """All proxies with their toxics."""
     with urllib.request.urlopen(f"{api}/proxies", timeout=10) as answer:
-        return json.load(answer)
+        found: dict[str, object] = json.load(answer)
+    return found
+
+
+def unharmed(proxy: object) -> bool:
+    """A proxy that is there for the run's own users, without any fault."""
+    return isinstance(proxy, dict) and proxy["enabled"] and not proxy["toxics"]
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from harness.clients.toxiproxy import OWN_PREFIX, Toxiproxy, by_hand_delete, by_
 from harness.clients.toxiproxy_model import Proxy
 from harness.clock import Clock
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
-from harness.faults import Sweeps
-from harness.faults.toxiproxy_healing import serving_of
+from harness.faults import Marks, Sweeps
+from harness.faults.toxiproxy_healing import NOWHERE, serving_of
 from harness.healers import healer_of
 from harness.healing import alive, in_time
 from harness.ledger import Account, Open, ledgers, read
@@ -236,7 +236,9 @@ def _toxiproxy(doors: Doors, books: Books, address: str) -> Iterator[Residue]:
                 command = by_hand_delete(address, proxy.name, "toxics", toxic.name)
                 what = f"toxic {toxic.name} on proxy {proxy.name} at {address}"
                 yield books.told(what, books.named_in(toxic.name), command)
-        if not proxy.enabled:
+        if proxy.upstream in NOWHERE.values():
+            yield _cut_short(books, address, proxy)
+        elif not proxy.enabled:
             yield _disabled(books, address, proxy)
         if (maker := _maker(books, address, proxy)) is not None:
             yield books.told(f"proxy {proxy.name} at {address}", maker, by_hand_delete(address, proxy.name))
@@ -252,6 +254,13 @@ def _maker(books: Books, address: str, proxy: Proxy) -> Account | None:
                 if proxy.listen in listening:
                     return account
     return None
+
+
+def _cut_short(books: Books, address: str, proxy: Proxy) -> Residue:
+    """Half-way through being replaced; only the open record knows where it led to."""
+    what = f"proxy {proxy.name} at {address} leads nowhere: its healing was cut short"
+    run = books.mentioning(f'"listen": "{proxy.listen}"')
+    return books.told(what, run, "" if run else by_hand_delete(address, proxy.name))
 
 
 def _disabled(books: Books, address: str, proxy: Proxy) -> Residue:
@@ -285,10 +294,10 @@ def _docker(doors: Doors, books: Books) -> Iterator[Residue]:
 
 
 def _marks(doors: Doors, books: Books) -> Iterator[Residue]:
-    """Packet filter chains, queueing disciplines and files with our mark, in any running container."""
+    """Packet filter chains and queueing disciplines with our mark, in any running container."""
     driver = doors.sweeper("container")
-    if isinstance(driver, Sweeps):
-        yield from (books.told(line, _at_work_on(books, line), "") for line in driver.residue(()))
+    if isinstance(driver, Marks):
+        yield from (books.told(line, _at_work_on(books, line), "") for line in driver.marks())
 
 
 def _at_work_on(books: Books, line: str) -> Account | None:

@@ -58,12 +58,16 @@ class Sweeper:
     """A fault driver that can look; what it says of marks, and of things that a ledger knows."""
 
     def __init__(self) -> None:
-        self.marks: tuple[str, ...] = ()
+        self.marked: tuple[str, ...] = ()
         self.known: tuple[str, ...] = ()
 
     def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
         """As it was told."""
-        return self.known if known else self.marks
+        return self.known if known else ()
+
+    def marks(self) -> tuple[str, ...]:
+        """As it was told."""
+        return self.marked
 
 
 @dataclass
@@ -235,7 +239,7 @@ def test_drivers_are_asked_for_marks_and_for_what_dead_runs_left_open() -> None:
     ledger(DEAD, 1)
     ledger(ALIVE, ALIVE_PID)
     sweeper = Sweeper()
-    sweeper.marks, sweeper.known = ("chain harness-1 in db",), ("api has a CPU quota of 0.1",)
+    sweeper.marked, sweeper.known = ("chain harness-1 in db",), ("api has a CPU quota of 0.1",)
     assert World(sweeper=sweeper).lines() == (
         "left: chain harness-1 in db",
         f"left: api has a CPU quota of 0.1 (run {DEAD}, dead); type: harness heal --run {DEAD}",
@@ -246,10 +250,10 @@ def test_marks_of_a_living_run_are_no_residue() -> None:
     """By the mark in its open record, or by the container that it is at work on."""
     ledger(ALIVE, ALIVE_PID, victims=[{"id": "1", "name": "db", "chain": "harness-aa"}])
     sweeper = Sweeper()
-    sweeper.marks = ("container web: chain harness-aa", "container db: qdisc 4a:", "container x: chain harness-bb")
+    sweeper.marked = ("container web: chain harness-aa", "container db: qdisc 4a:", "container x: chain harness-bb")
     left, *force = World(sweeper=sweeper).lines()
     assert left == "left: container x: chain harness-bb"
-    assert [line.partition(" (run")[0] for line in force] == [f"in force: {line}" for line in sweeper.marks[:2]]
+    assert [line.partition(" (run")[0] for line in force] == [f"in force: {line}" for line in sweeper.marked[:2]]
 
 
 def test_a_driver_that_cannot_look_is_told() -> None:

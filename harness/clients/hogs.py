@@ -148,12 +148,6 @@ class Hogs:
             os.close(pipe)
 
 
-def residue(hogs: Hogs, driver: str) -> tuple[str, ...]:
-    """Helpers of a driver that nobody works with: started by us, or by a process that has gone."""
-    left = (h for h in hogs.find(f"harness-{driver}-") if h.parent == os.getpid() or started_at(h.parent) is None)
-    return tuple(f"helper process {h.pid} ({h.mark}) still runs; type: {by_hand(h.mark)}" for h in left)
-
-
 def by_hand(marked: str) -> str:
     """What a person types to end the helpers of a mark."""
     return f"pkill -KILL -f -e 'hog.py --mark {marked}'"

@@ -9,6 +9,9 @@ Drivers keep no state between calls: everything that `heal` needs is in the faul
 of the server it was done through), so that another process, the reaper or `harness heal`, can heal from the ledger
 alone. Of the fault it may use name, driver, kind, on and params; the rest is not in the ledger. Each call is made in a
 worker thread under a time limit.
+
+What is left is asked in two ways. At its end a run asks `residue` of the faults that it healed: what another run has
+at the same target does not make this one dirty. `doctor` and `heal --dry-run` ask `marks`, and tell whose each is.
 """
 
 from __future__ import annotations
@@ -57,10 +60,21 @@ class Feels(Protocol):
 
 @runtime_checkable
 class Sweeps(Protocol):
-    """A driver that can ask the target itself what is left of faults, not our own books."""
+    """A driver that can ask the target itself what is left of the faults of one run, not our own books."""
 
     def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
-        """What is still there, one line each: with our mark, or unlike what `before` of `known` (all healed) saw."""
+        """What of `known` (all healed) is still there, one line each. What other runs have there is not said."""
+
+
+@runtime_checkable
+class Marks(Protocol):
+    """A driver that finds, without any book, what carries our mark: of every run, for a person to look at.
+
+    Asked of container faults only: helpers and Toxiproxy are looked at directly, see harness/residue.py.
+    """
+
+    def marks(self) -> tuple[str, ...]:
+        """One line for each, that begins with what it is on and names the mark."""
 
 
 @runtime_checkable

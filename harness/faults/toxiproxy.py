@@ -25,6 +25,7 @@ from harness.faults.toxiproxy_healing import (
     is_same,
     patient,
     proxy_of,
+    toxics_in,
 )
 from harness.journal import Json
 
@@ -157,18 +158,19 @@ class ToxiproxyFaults:
         return Felt(felt=touched, proof=f"{fault.kind} read back from the proxy {proxy.name}; {how}")
 
     def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
-        """Toxics with our mark, of any run, and proxies that `before` saw enabled and are not."""
+        """Toxics of this run, and proxies that `before` saw enabled and are not."""
         serving = self._server.serving
         if serving is not None and serving.gone():
             return ()
         proxies = self._server.proxies()
         marked = [(proxy.name, t.name) for proxy in proxies.values() for t in proxy.toxics]
-        left = [f"toxic {toxic} on proxy {proxy}" for proxy, toxic in marked if toxic.startswith(PREFIX)]
+        ours = {name for _, before in known for name in toxics_in(before)}
+        left = [f"toxic {t} on proxy {p}" for p, t in marked if t in ours or t.startswith(f"{PREFIX}{self._run}-")]
         for proxy in proxies.values():
-            if proxy.upstream in NOWHERE.values():
+            seen = [before for _, before in known if proxy_of(before) == proxy.name]
+            if any(proxy.serves(str(before["listen"]), nowhere) for before in seen for nowhere in NOWHERE.values()):
                 left.append(f"proxy {proxy.name} leads nowhere: its healing was cut short")
-            seen = [before for _, before in known if proxy_of(before) == proxy.name and is_same(proxy, before)]
-            if not proxy.enabled and any(before["enabled"] for before in seen):
+            elif not proxy.enabled and any(before["enabled"] and is_same(proxy, before) for before in seen):
                 left.append(f"proxy {proxy.name} is disabled")
         return tuple(left)
 

@@ -225,10 +225,10 @@ class TestEveryKind:
     def test_is_found_by_its_mark_and_refused_by_the_next(self, api: Node, db: Node, kind: str) -> None:
         """Asked of all running containers, without any book."""
         with in_force(of(kind, api, db)):
-            assert any(api.name in line for line in driver().residue(()))
+            assert any(api.name in line for line in driver().marks())
             with pytest.raises(BadInput, match="already"):
                 driver().check(of(kind, api, db))
-        assert not [line for line in driver().residue(()) if api.name in line]
+        assert not [line for line in driver().marks() if api.name in line]
 
     def test_the_command_for_a_person_removes_it(self, api: Node, db: Node, kind: str) -> None:
         """As it stands in the undo record."""

@@ -131,21 +131,21 @@ def test_residue_tells_an_alias_that_was_lost() -> None:
 class Leaving(Pause):
     """A kind that leaves a mark."""
 
-    def residue(self, now: Container) -> tuple[str, ...]:
+    def marks(self, now: Container) -> tuple[str, ...]:
         """By a label."""
         return (f"mark in {now.name}",) if "marked" in now.labels else ()
 
 
-def test_marks_are_looked_for_in_victims_or_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In what was hit when that is known; after a loss of the books in all that runs."""
+def test_marks_are_looked_for_everywhere_and_are_nobodys_residue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be another run's on the same container: a person is told, a run is not made dirty."""
     monkeypatch.setattr("harness.faults.container.TABLE", {"pause": Pause, "leaving": Leaving})
     engine = FakeDocker(document(), document("other"), document("ended", Running=False))
     wanted = fault("pause")
     before = driver(engine).before(wanted)
     for one in engine.documents.values():
         one["Config"]["Labels"]["marked"] = "1"
-    assert driver(engine).residue([(wanted, before)]) == ("mark in api",)
-    assert driver(engine).residue([]) == ("mark in api", "mark in other")
+    assert driver(engine).residue([(wanted, before)]) == ()
+    assert driver(engine).marks() == ("mark in api", "mark in other")
 
 
 @pytest.mark.parametrize(

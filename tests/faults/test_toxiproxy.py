@@ -158,11 +158,14 @@ def test_a_proxy_that_is_gone_needs_no_healing(port: int) -> None:
     assert server.all == {}
 
 
-def test_residue_is_what_bears_our_mark(port: int) -> None:
-    """Of any run; toxics of others are not shown."""
-    mine = Toxic(name="harness-old-lag", kind="latency", stream="downstream", toxicity=1.0, attributes={})
-    server = server_at(port, mine, replace(mine, name="theirs"))
-    assert driver(server).residue(()) == ("toxic harness-old-lag on proxy db",)
+def test_residue_is_what_bears_the_mark_of_this_run(port: int) -> None:
+    """What another run, alive perhaps, or anybody has on a server that they share does not make this one dirty."""
+    mine = Toxic(name="harness-r1-lag", kind="latency", stream="downstream", toxicity=1.0, attributes={})
+    server = server_at(port, mine, replace(mine, name="harness-other-lag"), replace(mine, name="theirs"))
+    assert driver(server).residue(()) == (f"toxic {mine.name} on proxy db",)
+    before = {**driver(server).before(fault()), "toxics": ["harness-other-lag"]}
+    healed_for_it = ("toxic harness-other-lag on proxy db", f"toxic {mine.name} on proxy db")
+    assert sorted(driver(server).residue([(fault(), before)])) == sorted(healed_for_it)
 
 
 def test_residue_is_a_proxy_that_was_enabled_and_is_not(port: int) -> None:

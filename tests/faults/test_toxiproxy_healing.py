@@ -194,11 +194,13 @@ def test_a_proxy_that_is_disabled_and_hangs_is_enabled() -> None:
     assert server.all["db"].enabled
 
 
-def test_a_proxy_that_leads_nowhere_is_residue() -> None:
-    """One who healed died in between; another run must not take it for a target that is down."""
+def test_a_proxy_that_leads_nowhere_is_residue_of_who_had_a_fault_on_it() -> None:
+    """One who healed died in between; for another run it is a proxy like any other."""
     server = a_server()
+    before = driver(server).before(fault())
     server.all = {"db": replace(server.all["db"], upstream=NOWHERE[True], toxics=())}
-    assert driver(server).residue(()) == ("proxy db leads nowhere: its healing was cut short",)
+    assert driver(server).residue([(fault(), before)]) == ("proxy db leads nowhere: its healing was cut short",)
+    assert driver(server).residue(()) == ()
 
 
 def test_a_proxy_that_has_moved_is_not_replaced() -> None:

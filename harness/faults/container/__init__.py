@@ -7,7 +7,7 @@ removed needs no healing. State faults also compare the start time (see `facts.C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from shlex import quote
 from typing import cast
@@ -17,7 +17,7 @@ from harness.clock import Clock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.container.facts import ByHand, Compares, Container, Kind, Lingers, Marks, Outlasts
+from harness.faults.container.facts import ByHand, Container, Kind, Lingers, Marks, Outlasts
 from harness.faults.container.hands import Hands
 from harness.faults.container.kinds import TABLE
 from harness.faults.container.together import together
@@ -104,20 +104,19 @@ class ContainerFaults:
         return Felt(felt=all(one.felt for one in proofs), proof="; ".join(one.proof for one in proofs))
 
     def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
-        """What of healed faults the Engine still shows; what carries our mark in them, or anywhere when none is known.
-
-        Raises EnvironmentBroke.
-        """
-        lines: list[str] = []
-        seen: dict[str, Container] = {}
-        for fault, before in known:
-            kind = self._kinds.get(fault.kind)
-            for now, victim in self._still_there(before):
-                seen[now.id] = now
-                if isinstance(kind, Compares):
-                    lines += kind.unlike(now, fault, victim)
-        lines += self._marked(seen.values() if known else self._running())
+        """What of healed faults the Engine, or the container itself, still shows. Raises EnvironmentBroke."""
+        lines = [
+            line
+            for fault, before in known
+            for now, victim in self._still_there(before)
+            for line in self._kind(fault).unlike(now, fault, victim)
+        ]
         return tuple(dict.fromkeys(lines))
+
+    def marks(self) -> tuple[str, ...]:
+        """What carries our mark in any container that runs. Raises EnvironmentBroke."""
+        kinds = [kind for kind in self._kinds.values() if isinstance(kind, Marks)]
+        return tuple(line for now in self._running() for kind in kinds for line in kind.marks(now))
 
     def by_hand(self, fault: Fault, before: Before) -> str:
         """A command for each victim."""
@@ -155,10 +154,6 @@ class ContainerFaults:
                 now = self._hands.look(str(listed["Id"]))
                 if now.running:
                     yield now
-
-    def _marked(self, places: Iterable[Container]) -> list[str]:
-        kinds = [kind for kind in self._kinds.values() if isinstance(kind, Marks)]
-        return [line for now in places for kind in kinds for line in kind.residue(now)] if kinds else []
 
     def _kind(self, fault: Fault) -> Kind:
         if fault.kind not in self._kinds:

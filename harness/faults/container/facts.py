@@ -66,11 +66,6 @@ class Kind(Protocol):
     def felt(self, now: Container, fault: Fault, before: Before) -> Felt:
         """Proof from the container as it is at the end of the fault, just before healing."""
 
-
-@runtime_checkable
-class Compares(Protocol):
-    """A kind that can tell, after healing, whether the container is as `before` saw it."""
-
     def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
         """What of ours is still there or still missing, one line each; what somebody else did since is not said."""
 
@@ -79,8 +74,8 @@ class Compares(Protocol):
 class Marks(Protocol):
     """A kind that leaves things with our mark in a container, or in its namespaces, and finds them without books."""
 
-    def residue(self, now: Container) -> tuple[str, ...]:
-        """What carries our mark there, one line each. `now` is any running container, also one of our own helpers."""
+    def marks(self, now: Container) -> tuple[str, ...]:
+        """What carries our mark there, of any fault, one line each. `now` is any running container."""
 
 
 @runtime_checkable

@@ -113,9 +113,9 @@ class Partition(_Firewall):
             rules += [f"-s {address} -j DROP", f"-d {address} -j DROP"]
         return {tool: {"jumps": _IN_AND_OUT, "rules": rules} for tool, rules in found.items()}
 
-    def residue(self, now: Container) -> tuple[str, ...]:
+    def marks(self, now: Container) -> tuple[str, ...]:
         """Of loss and dns too: one kind looks for all."""
-        return self.marks(now)
+        return self.marked_in(now)
 
     def _shared(self, now: Container, fault: Fault) -> tuple[str, ...]:
         peer = self._peer(fault)

@@ -103,7 +103,16 @@ class Inside:
                 return Felt(felt=False, proof=f"{absent} is not in {now.name}: somebody removed it")
             return self.met(inside, now, before)
 
-    def marks(self, now: Container) -> tuple[str, ...]:
+    def unlike(self, now: Container, fault: Fault, before: Before) -> tuple[str, ...]:
+        """What of this fault is still in the namespace of the very start that it was put in."""
+        if not now.running or not now.same_start(before):
+            return ()
+        with suppress(NotHereError), self._netns.enter(now.pid, now.id) as inside:
+            if left := self.left(inside, before):
+                return (f"container {now.name}: {left} is still in its network; type: {self.by_hand(fault, before)}",)
+        return ()
+
+    def marked_in(self, now: Container) -> tuple[str, ...]:
         """What a container's namespace has of ours, one line each. Where none can be entered, none of ours was made."""
         if _borrowed(now) or not now.running or self._netns.missing():
             return ()

@@ -92,9 +92,9 @@ class Rate(_Shaper):
         proof = words if waited or dropped else f"{now.name} never sent more than its rate"
         return Felt(felt=bool(waited or dropped), proof=f"{proof} (counted by the kernel)")
 
-    def residue(self, now: Container) -> tuple[str, ...]:
+    def marks(self, now: Container) -> tuple[str, ...]:
         """Of delay too: one kind looks for all."""
-        return self.marks(now)
+        return self.marked_in(now)
 
 
 class Delay(_Shaper):

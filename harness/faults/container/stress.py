@@ -89,10 +89,6 @@ class _Stress:
         mark = str(before["mark"])
         return tuple(f"helper {one.pid} still runs; type: {hogs.by_hand(mark)}" for one in self._hogs.find(mark))
 
-    def residue(self, now: Container) -> tuple[str, ...]:  # noqa: ARG002 - helpers are found on the host
-        """Helpers of containers that nobody works with."""
-        return hogs.residue(self._hogs, DRIVER)
-
     def by_hand(self, fault: Fault, before: Before) -> str:  # noqa: ARG002
         return hogs.by_hand(str(before["mark"]))
 

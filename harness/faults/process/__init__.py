@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.clients import hogs, process
+from harness.clients import process
 from harness.clients.hogs import Hogs
 from harness.clock import Clock, SystemClock
 from harness.errors import BadInput, EnvironmentBroke
@@ -17,7 +17,7 @@ from harness.faults import Before, Felt
 from harness.faults.process.facts import Kind, Services, pid_of, same
 from harness.faults.process.files import OpenFiles
 from harness.faults.process.state import Kill, Pause, Restart, Stop, refuse_stopped
-from harness.faults.process.stress import DRIVER, StressCpu, StressMemory
+from harness.faults.process.stress import StressCpu, StressMemory
 
 
 class ProcessFaults:
@@ -25,8 +25,7 @@ class ProcessFaults:
 
     def __init__(self, services: Services | None, *, helpers: Hogs | None = None, clock: Clock | None = None) -> None:
         self._services = services
-        self._hogs = helpers or Hogs()
-        self._kinds = _kinds(services, self._hogs, clock or SystemClock())
+        self._kinds = _kinds(services, helpers or Hogs(), clock or SystemClock())
 
     def check(self, fault: Fault) -> None:
         """Refuse what is no process of ours or is stopped already, and what its kind refuses."""
@@ -55,9 +54,9 @@ class ProcessFaults:
         return self._kind(fault).felt(fault, before)
 
     def residue(self, known: Sequence[tuple[Fault, Before]]) -> tuple[str, ...]:
-        """Helpers that nobody works with, and processes that are not as they were."""
+        """Helpers that still run, and processes that are not as they were."""
         lines = [line for fault, before in known for line in self._kind(fault).unlike(fault, before)]
-        return tuple(dict.fromkeys([*lines, *hogs.residue(self._hogs, DRIVER)]))
+        return tuple(dict.fromkeys(lines))
 
     def by_hand(self, fault: Fault, before: Before) -> str:
         """A command for a shell; "" where there is nothing to undo once the harness has gone."""

@@ -63,7 +63,9 @@ class _Watched:
 def _mute() -> None:
     """From now on, what is written to standard output goes nowhere (see Python's note on SIGPIPE)."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _say(text: str, *, newline: bool = True, colour: bool | None = None) -> None:
@@ -97,7 +99,7 @@ def conduct(
                 opened.enter_context(opening.lock(experiment, folder))
                 heal_first(lambda line: click.echo(line, err=True))
                 ledger = opening.ledger(experiment, folder, clock)
-                opened.callback(ledger.close)
+                opened.callback(_close, ledger)
                 world, header = _build(experiment, timeline, folder, clock, ledger)
                 writer = Writer.create(folder.journal)
             except BaseException:
@@ -118,6 +120,12 @@ def conduct(
             folder.mask_logs()
             show = (journal.entered or bool(signals.received)) and signals.count < TWICE
             return _conclude(folder, ending, signals, show=show, as_json=as_json, plots=plots)
+
+
+def _close(ledger: Ledger) -> None:
+    """Normally closed by the run already. What cannot be closed is left to later commands: the run ended as it did."""
+    with suppress(OSError, HarnessError):
+        ledger.close()
 
 
 def _build(
@@ -245,7 +253,8 @@ class _Signals:
         self._before: dict[int, _Handler] = {}
 
     def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._on) for number in SIGNALS}
+        heard = [number for number in SIGNALS if number != signal.SIGHUP or not _nohup()]
+        self._before = {number: signal.signal(number, self._on) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -256,6 +265,11 @@ class _Signals:
         self.received = signal.Signals(number).name
         self.count += 1
         self.tell(self.received)
+
+
+def _nohup() -> bool:
+    """Whether whoever started us wants us to outlive the terminal: nohup(1)."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def _give_up(name: str) -> None:

@@ -7,15 +7,19 @@ what was intended and never confirmed is healed again and again until its driver
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.clients.process import started_at
+from harness.clients.poll import poll
+from harness.clients.process import NoSuchProcessError, started_at, stopped
 from harness.clock import Clock, Inbox, SystemClock
-from harness.errors import BadInput, EnvironmentBroke, HarnessError
+from harness.errors import EnvironmentBroke, HarnessError
 from harness.experiment import Fault
 from harness.faults import Before, Notes, Settles
 from harness.journal import Aborted, Event, FaultHealed, FaultIntended, RunEnded, Trouble, Writer, read
@@ -166,6 +170,32 @@ class Hand:
             return
 
 
+@contextmanager
+def alone(path: Path, within_ns: int) -> Iterator[None]:
+    """Heal a ledger while others who would, wait; but nobody waits for longer, as healing twice at once harms nothing.
+
+    The kernel ends it with its holder. Read the ledger inside: who had it before has changed or removed it.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # it has gone, or is not ours: reading it will tell
+        yield
+        return
+    try:
+        poll(lambda: _locked(file), within_ns)
+        yield
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody has it; or a file system without locks
+        return False
+    return True
+
+
 def boot() -> str:
     """The id of this boot of the machine: process numbers and the monotonic clock mean nothing across boots."""
     try:
@@ -180,16 +210,21 @@ def alive(opened: Opened) -> bool:
 
 
 def reaped(account: Account) -> bool:
-    """Whether the reaper of a ledger is still there."""
+    """Whether the reaper of a ledger is still there. One that is stopped (state T) heals nothing: it does not count."""
     watched = account.watched
     same_boot = account.opened is not None and account.opened.boot == boot()
-    return same_boot and watched is not None and started_at(watched.pid) == watched.pid_started
+    if not same_boot or watched is None or started_at(watched.pid) != watched.pid_started:
+        return False
+    try:
+        return not stopped(watched.pid)
+    except NoSuchProcessError:
+        return False
 
 
 def tell_journal(account: Account, healing: Healing, why: str) -> None:
     """Write into a dead run's journal what was healed after it, and its end. Nothing if the journal is gone.
 
-    Raises OSError or BadInput when it cannot be written.
+    Raises OSError, or BadInput for one that is damaged.
     """
     opened = account.opened
     journal = Path(opened.folder) / JOURNAL if opened is not None else Path()
@@ -207,12 +242,15 @@ def tell_journal(account: Account, healing: Healing, why: str) -> None:
 
 
 def _afterwards(events: list[Event], healing: Healing, why: str, at_ns: int) -> list[Event]:
+    told = {event.fault for event in events if isinstance(event, FaultHealed)}
     intended = {event.fault for event in events if isinstance(event, FaultIntended)}
     added: list[Event] = []
     if not any(isinstance(event, Aborted | RunEnded) for event in events):
         added.append(Aborted(at_ns=at_ns, by="error", why=why))
     added += [Trouble(at_ns=at_ns, source="healing", message=note) for note in healing.notes]
     for name in healing.healed:
+        if name in told:
+            continue
         if name in intended:
             added.append(FaultHealed(at_ns=at_ns, fault=name, asked_ns=at_ns))
         else:
@@ -236,12 +274,18 @@ def left_by_hand(account: Account, healing: Healing) -> tuple[str, ...]:
 
 
 def finish(account: Account, healing: Healing, why: str) -> tuple[str, ...]:
-    """Tell the journal and close the ledger; what could not be done, in words. Call it once all was tried."""
-    troubles = list(left_by_hand(account, healing))
+    """Tell the journal and close the ledger, once all was tried; what could not be written, in words.
+
+    That leaves no target dirty: see `left_by_hand`.
+    """
+    troubles = []
     try:
         tell_journal(account, healing, why)
+    except (OSError, HarnessError) as error:
+        troubles.append(f"what was healed cannot be told to the journal of {account.path.stem}: {error}")
+    try:
         if not healing.failed:
             Ledger(account.path).close()
-    except (OSError, BadInput) as error:
-        troubles.append(f"the journal of {account.path.stem} cannot be written: {error}")
+    except (OSError, HarnessError) as error:
+        troubles.append(f"the ledger of {account.path.stem} cannot be closed: {error}")
     return tuple(troubles)

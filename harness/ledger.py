@@ -9,10 +9,11 @@ The file goes when nothing in it is open. Lines carry a checksum: one that is da
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Protocol, TypeVar, cast, runtime_checkable
@@ -174,7 +175,7 @@ def decode(line: str) -> Record:
     if kind is None:
         raise ValueError("no record of a ledger")
     if kind is Intended:
-        return Intended(undo=_make(Undo, document["undo"]))
+        return Intended(undo=_make(Undo, document.get("undo", {})))
     return _make(kind, document)
 
 
@@ -192,10 +193,17 @@ class Ledger:
         self.path = path
 
     @classmethod
-    def create(cls, opened: Opened) -> Ledger:
-        """A new ledger in the state folder. Raises EnvironmentBroke or OSError."""
-        ledger = cls(state.made(FOLDER) / f"{opened.run}{SUFFIX}")
-        ledger.append(opened)
+    def create(cls, opened: Opened, path: Path | None = None) -> Ledger:
+        """A new ledger, in the state folder. Raises EnvironmentBroke or OSError; FileExistsError if there is one."""
+        ledger = cls(path or state.made(FOLDER) / f"{opened.run}{SUFFIX}")
+        if ledger.path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(ledger.path))
+        partial = ledger.path.with_suffix(f".{os.getpid()}.new")
+        try:
+            _append(partial, opened, os.O_CREAT | os.O_EXCL)
+            partial.rename(ledger.path)  # its head comes with its name: without one others take it for a dead run's
+        finally:
+            partial.unlink(missing_ok=True)
         folder = os.open(ledger.path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # the name too must survive a power cut
@@ -204,37 +212,73 @@ class Ledger:
         return ledger
 
     def append(self, record: Record) -> None:
-        """Write one record; a half-written line before it is ended first."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(file).st_size
-            torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
-            line = f"{chr(10) if torn else ''}{encode(record)}\n".encode()
-            written = os.write(file, line)
-            if written != len(line):
-                raise OSError(28, "No space left on device")
-            os.fsync(file)
-        finally:
-            os.close(file)
+        """Write one record, or none of it. A ledger that was removed is not made anew."""
+        _append(self.path, record)
+
+    def exists(self) -> bool:
+        """Whether it is still there: nobody but its run may remove it while that lives."""
+        return self.path.exists()
 
     def close(self) -> None:
         """Remove the ledger if nothing in it is open; else it stays for `harness heal`. Twice is fine."""
-        if not self.path.exists():
-            return
-        account = read(self.path)
-        if not account.open and not account.damaged:
+        account = read_if_there(self.path)
+        if account is not None and not account.open and not account.damaged:
             self.append(Closed())
             self.path.unlink(missing_ok=True)
 
 
+def _append(path: Path, record: Record, flags: int = 0) -> None:
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
+    try:
+        size = os.fstat(file).st_size
+        whole = os.pread(file, size, 0).rfind(b"\n") + 1
+        if whole != size:  # somebody died in the middle of a write: nothing was done on the strength of it
+            os.ftruncate(file, whole)
+        line = f"{encode(record)}\n".encode()
+        try:
+            if os.write(file, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
+        except OSError:
+            if os.fstat(file).st_size <= whole + len(line):  # nobody has written behind it
+                os.ftruncate(file, whole)
+            raise
+    finally:
+        os.close(file)
+
+
+def read_if_there(path: Path) -> Account | None:
+    """As `read`; None for one that has gone, which can happen at any time: its run, or who healed it, has closed it."""
+    try:
+        return read(path)
+    except BadInput:
+        if path.exists():
+            raise
+        return None
+
+
 def read(path: Path) -> Account:
-    """What a ledger says; damaged lines are told, the others count. Raises BadInput (a newer version, unreadable)."""
+    """What a ledger says. Raises BadInput (a newer version, unreadable)."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot read the ledger: {error.strerror}", hint="look at what it is, and whose"
+        ) from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> Account:
+    """What a ledger with this content says. Damaged lines are told, the others count; one that was never finished
+    does not: its write had not returned. Raises BadInput (a newer version).
+    """
     opened: Opened | None = None
     watched: Watched | None = None
     unhealed: dict[str, Open] = {}
     damaged: list[str] = []
     closed = False
-    for number, line in _lines(path):
+    lines = content.decode("utf-8", errors="replace").split("\n")[:-1]
+    for number, line in enumerate(lines, start=1):
         try:
             record = decode(line)
         except ValueError as error:
@@ -265,15 +309,14 @@ def read(path: Path) -> Account:
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot read the ledger: {error.strerror}", hint="look at its owner") from error
-    lines = text.split("\n")
-    yield from ((number, line) for number, line in enumerate(lines, start=1) if line)
-
-
 def ledgers() -> tuple[Path, ...]:
-    """Every ledger of this user, the oldest first."""
-    return tuple(sorted((state.folder() / FOLDER).glob(f"*{SUFFIX}")))
+    """Every ledger of this user, the oldest first. Raises BadInput for a folder that cannot be read."""
+    folder = state.folder() / FOLDER
+    try:
+        return tuple(sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX)))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise BadInput(
+            f"{folder}: cannot be read: {error.strerror}", hint=f"see whose it is, or give another in {state.VARIABLE}"
+        ) from error

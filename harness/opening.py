@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from contextlib import suppress
 
 from harness.clients.process import started_at
 from harness.clock import SystemClock, wall_now
@@ -21,7 +22,7 @@ def lock(experiment: Experiment, folder: RunFolder) -> Held:
     owner = Owner(
         run=folder.run,
         experiment=experiment.name,
-        user=getpass.getuser(),
+        user=_user(),
         pid=os.getpid(),
         since=wall_now().isoformat(timespec="seconds"),
     )
@@ -36,7 +37,7 @@ def ledger(experiment: Experiment, folder: RunFolder, clock: SystemClock) -> Led
         run=folder.run,
         experiment=experiment.name,
         folder=str(folder.path.absolute()),
-        user=getpass.getuser(),
+        user=_user(),
         wall=wall_now().isoformat(timespec="milliseconds"),
         pid=pid,
         pid_started=started_at(pid) or 0.0,
@@ -50,6 +51,13 @@ def ledger(experiment: Experiment, folder: RunFolder, clock: SystemClock) -> Led
             f"the ledger of what must be undone cannot be written: {error.strerror or error}",
             hint=f"make room, or give another folder in {VARIABLE}; nothing was touched",
         ) from error
+
+
+def _user() -> str:
+    """The user's name; in containers there may be none for our number."""
+    with suppress(KeyError, OSError):
+        return getpass.getuser()
+    return f"uid {os.getuid()}"
 
 
 def drivers(experiment: Experiment) -> tuple[str, ...]:

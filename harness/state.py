@@ -16,11 +16,18 @@ VARIABLE = "HARNESS_STATE"
 
 
 def folder() -> Path:
-    """The state folder; it need not exist."""
+    """The state folder; it need not exist. Raises EnvironmentBroke for a user without a home who names none."""
     if own := os.environ.get(VARIABLE):
         return Path(own).absolute()
     base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "harness"
+    if base.startswith("/"):
+        return Path(base) / "harness"
+    try:
+        return Path.home() / ".local" / "state" / "harness"
+    except RuntimeError as error:
+        raise EnvironmentBroke(
+            "this user has no home folder, in which undo records could be kept", hint=f"give a folder in {VARIABLE}"
+        ) from error
 
 
 def made(name: str) -> Path:

@@ -34,7 +34,9 @@ def _line(name: str) -> str:
     except BadInput as error:
         gone = not (state.folder() / RUNS / name).exists()  # its run has just closed it
         return "" if gone else f"{error}" + (f" ({error.hint})" if error.hint else "")
-    if not account.open or reaped(account) or (account.opened is not None and alive(account.opened)):
-        return ""
     run, count = account.path.stem, len(account.open)
+    if not (count or account.damaged) or reaped(account) or (account.opened is not None and alive(account.opened)):
+        return ""
+    if not count:
+        return f"run {run} died and its ledger is damaged: harness heal"
     return f"run {run} died with {count} fault{'s' * (count > 1)} possibly in force: harness heal"

@@ -56,8 +56,7 @@ def account(tmp_path: Path, names: Mapping[str, bool]) -> Account:
         schema=1, run="r", experiment="e", folder=str(tmp_path), user="me", wall="", pid=1, pid_started=0.0,
         boot="another boot", origin_ns=0,
     )  # fmt: skip
-    ledger = Ledger(tmp_path / "r.jsonl")
-    ledger.append(opened)
+    ledger = Ledger.create(opened, tmp_path / "r.jsonl")
     for name, injected in names.items():
         undo = Undo(name=name, driver="fake", kind="freeze", on="web", before={"was": name}, by_hand=f"thaw {name}")
         ledger.append(Intended(undo=undo))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import string
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.ledger import (
     encode,
     ledgers,
     read,
+    read_if_there,
 )
 
 OPENED = Opened(
@@ -97,15 +99,97 @@ def test_a_ledger_with_nothing_open_goes_and_one_with_something_stays(ledger: Le
 
 
 def test_a_half_written_line_hides_neither_what_is_before_it_nor_what_is_after(ledger: Ledger) -> None:
-    """A crash in the middle of a write, then another writer: the torn line is told, everything else counts."""
+    """A crash in the middle of a write, then another writer: nothing was done on the strength of the torn line."""
     ledger.append(Intended(undo=undo("a")))
     with ledger.path.open("ab") as file:
         file.write(encode(Intended(undo=undo("lost"))).encode()[:40])
     ledger.append(Intended(undo=undo("b")))
     account = read(ledger.path)
     assert [one.undo.name for one in account.open] == ["b", "a"]
-    assert len(account.damaged) == 1
-    assert account.damaged[0].startswith(f"{ledger.path}:3: ")
+    assert account.damaged == ()
+
+
+def test_a_damaged_line_is_told_with_its_place(ledger: Ledger) -> None:
+    """A whole line whose checksum does not fit: what it told is lost, and that is known."""
+    ledger.append(Intended(undo=undo("a")))
+    ledger.append(Intended(undo=undo("b")))
+    ledger.path.write_bytes(ledger.path.read_bytes().replace(b'"name":"a"', b'"name":"x"'))
+    account = read(ledger.path)
+    assert [one.undo.name for one in account.open] == ["b"]
+    assert [line.startswith(f"{ledger.path}:2: ") for line in account.damaged] == [True]
+    ledger.append(Healed(name="b", by="heal"))
+    ledger.close()
+    assert ledger.path.exists()
+
+
+def test_a_ledger_that_ends_at_any_byte_is_read_and_goes_on(ledger: Ledger) -> None:
+    """Every prefix: what was written whole counts, nothing is damaged, and the next record stands by itself."""
+    records = [Intended(undo=undo("a")), Injected(name="a"), Intended(undo=undo("b")), Healed(name="b", by="run")]
+    for record in records:
+        ledger.append(record)
+    content = ledger.path.read_bytes()
+    ends = [index + 1 for index, byte in enumerate(content) if byte == 10]
+    for size in range(len(content) + 1):
+        ledger.path.write_bytes(content[:size])
+        whole = sum(end <= size for end in ends)
+        expected = {0: [], 1: [], 2: ["a"], 3: ["a"], 4: ["b", "a"], 5: ["a"]}[whole]
+        ledger.append(Failed(name="a", by="heal", message="not yet"))
+        account = read(ledger.path)
+        assert ([one.undo.name for one in account.open], account.damaged) == (expected, ()), size
+        assert (account.opened is not None) == (whole > 0)
+
+
+def test_a_removed_ledger_is_not_made_anew(ledger: Ledger) -> None:
+    """Without its head, and without what is open, it would tell that nothing is: the run must stop instead."""
+    ledger.append(Intended(undo=undo("a")))
+    assert ledger.exists()
+    ledger.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        ledger.append(Injected(name="a"))
+    assert not ledger.exists()
+    assert read_if_there(ledger.path) is None
+    ledger.close()
+
+
+def test_two_runs_never_share_a_ledger(ledger: Ledger) -> None:
+    """The second of one name is refused, and changes nothing."""
+    ledger.append(Intended(undo=undo("a")))
+    with pytest.raises(FileExistsError):
+        Ledger.create(OPENED)
+    assert [one.undo.name for one in read(ledger.path).open] == ["a"]
+    assert [entry.name for entry in ledger.path.parent.iterdir()] == [ledger.path.name]
+
+
+def test_nobody_sees_a_ledger_before_it_has_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another command would take it for a dead run's with nothing open, and remove it."""
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
+    real = os.fsync
+    seen: list[int] = []
+
+    def synced(file: int) -> None:
+        seen.append(len(ledgers()))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    Ledger.create(OPENED)
+    assert seen == [0, 1]  # the file's content; then the folder, with the name
+
+
+def test_what_cannot_be_listed_is_not_taken_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`harness heal` would say that nothing is left."""
+    monkeypatch.setenv("HARNESS_STATE", str(tmp_path))
+    assert ledgers() == ()
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(BadInput, match="runs: cannot be read"):
+        ledgers()
+
+
+def test_something_else_in_a_ledgers_place_is_one_clear_error(ledger: Ledger) -> None:
+    """A directory, say."""
+    folder = ledger.path.with_name("x.jsonl")
+    folder.mkdir()
+    with pytest.raises(BadInput, match=r"x\.jsonl: cannot read the ledger: Is a directory"):
+        read_if_there(folder)
 
 
 @given(st.data())
@@ -142,7 +226,8 @@ def test_a_full_disk_is_an_error_of_the_write_that_did_not_fit(ledger: Ledger) -
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [one.undo.name for one in read(ledger.path).open] == ["a"]
     ledger.append(Healed(name="a", by="heal"))
-    assert read(ledger.path).open == ()
+    account = read(ledger.path)
+    assert (account.open, account.damaged) == ((), ())
 
 
 def test_the_state_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

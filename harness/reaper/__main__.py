@@ -8,19 +8,24 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.clients.poll import poll
 from harness.clients.process import started_at
 from harness.healers import healer_of
-from harness.healing import Hand, alive, finish
-from harness.ledger import Opened, read
+from harness.healing import Hand, alive, alone, finish, left_by_hand
+from harness.ledger import Account, Opened, parse, read_if_there
 from harness.reaper import ANSWER, BEAT, READY, RELEASE
 from harness.units import NS_PER_S
 
 HEAL_LIMIT_NS = 120 * NS_PER_S
 FENCE_NS = 5 * NS_PER_S
+ALONE_NS = 15 * NS_PER_S
+"""How long to wait for somebody else who heals: a person who has typed `harness heal`."""
+LOOK_EVERY_NS = NS_PER_S // 2
 CGROUPS = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
 
@@ -38,50 +43,72 @@ def main() -> int:
     leave_cgroups()
     for driver in given.drivers:
         healer_of(driver)  # imported now: in need, the disk may be full or the installation gone
-    opened = read(given.ledger).opened
-    if opened is None:
-        print("the ledger has no head", file=sys.stderr)
-        return 4
-    _say(READY)
-    began_ns = time.monotonic_ns()
-    if released(given.lease_ns):
-        return 0
-    return reap(given.ledger, opened, began_ns)
+    with given.ledger.open("rb") as ledger:  # kept: somebody may remove it while a fault is in force
+        opened = parse(ledger.read(), given.ledger).opened
+        if opened is None:
+            print("the ledger has no head", file=sys.stderr)
+            return 4
+        _say(READY)
+        began_ns = time.monotonic_ns()
+        if released(given.lease_ns):
+            return 0
+        return reap(given.ledger, opened, began_ns, ledger)
 
 
-def released(lease_ns: int) -> bool:
-    """Answer beats; True once released, False once the lease has lapsed or nobody can renew it any more."""
-    until_ns = time.monotonic_ns() + lease_ns
+def released(lease_ns: int, now: Callable[[], int] = time.monotonic_ns) -> bool:
+    """Answer beats; True once released, False once the lease has lapsed or nobody can renew it any more.
+
+    Time in which we did not run ourselves (stopped, frozen with the whole job, no processor) is no silence of the run.
+    """
+    until_ns = now() + lease_ns
     heard = b""
-    while (left_ns := until_ns - time.monotonic_ns()) > 0:
-        if not select.select([0], [], [], left_ns / NS_PER_S)[0]:
+    while True:
+        asked_ns = now()
+        wait_ns = max(0, min(LOOK_EVERY_NS, until_ns - asked_ns))
+        readable = select.select([0], [], [], wait_ns / NS_PER_S)[0]
+        overslept_ns = now() - asked_ns - wait_ns
+        if overslept_ns > LOOK_EVERY_NS:
+            until_ns += overslept_ns
+        if not readable:  # what was said while we slept is heard first
+            if now() >= until_ns:
+                return False
             continue
         said = os.read(0, 4096)
         if not said:
             return False
         *lines, heard = (heard + said).split(b"\n")
         for line in lines:
-            if line.decode() == RELEASE:
+            if line.decode(errors="replace") == RELEASE:
                 return True
-            if line.decode() == BEAT:
-                until_ns = time.monotonic_ns() + lease_ns
+            if line.decode(errors="replace") == BEAT:
+                until_ns = now() + lease_ns
                 _say(ANSWER)
-    return False
 
 
-def reap(path: Path, opened: Opened, began_ns: int) -> int:
+def reap(path: Path, opened: Opened, began_ns: int, ledger: BinaryIO) -> int:
     """Make sure that the run is dead, heal, tell the journal."""
     lapsed_ns = time.monotonic_ns()
     hung = fence(opened)
-    account = read(path)
-    healing = Hand(account, healer_of, by="reaper").heal(HEAL_LIMIT_NS)
-    took_s = (time.monotonic_ns() - lapsed_ns) / NS_PER_S
-    died = "hung, so it was ended" if hung else "died"
-    why = f"the harness {died}; its reaper healed {len(healing.healed)} of {len(account.open)} in {took_s:.1f} s"
-    for line in (why, *finish(account, healing, why)):
+    with alone(path, ALONE_NS):
+        account = _account(path, ledger)
+        healing = Hand(account, healer_of, by="reaper").heal(HEAL_LIMIT_NS)
+        took_s = (time.monotonic_ns() - lapsed_ns) / NS_PER_S
+        died = "hung, so it was ended" if hung else "died"
+        why = f"the harness {died}; its reaper healed {len(healing.healed)} of {len(account.open)} in {took_s:.1f} s"
+        lines = (why, *left_by_hand(account, healing), *finish(account, healing, why))
+    for line in lines:
         print(line, file=sys.stderr)
     print(f"watched for {(lapsed_ns - began_ns) / NS_PER_S:.1f} s", file=sys.stderr)
     return 5 if healing.failed else 0
+
+
+def _account(path: Path, ledger: BinaryIO) -> Account:
+    """What the ledger says; of one that was removed, what it said last. Its run would have written that it closed."""
+    account = read_if_there(path)
+    if account is None:
+        ledger.seek(0)
+        account = parse(ledger.read(), path)
+    return account
 
 
 def fence(opened: Opened) -> bool:
@@ -100,10 +127,11 @@ def leave_cgroups(cgroups: Path = CGROUPS, mount: Path = MOUNT) -> None:
         for line in cgroups.read_text().splitlines():
             _, controllers, place = line.split(":", 2)
             name = controllers.removeprefix("name=")
-            procs = (mount / name if name else mount) / "cgroup.procs"
-            if place != "/" and procs.exists():
+            for root in (mount / name,) if name else (mount, mount / "unified"):
+                procs = root / "cgroup.procs"
                 with suppress(OSError):
-                    procs.write_text(str(os.getpid()))
+                    if place != "/" and procs.exists():
+                        procs.write_text(str(os.getpid()))
 
 
 def _say(word: str) -> None:

@@ -41,17 +41,12 @@ class ReaperLease:
 
     def start(self) -> None:
         """Start it; returns when it has said that it is ready, and the ledger knows it. Raises EnvironmentBroke."""
-        words = ["--ledger", str(self._ledger.path), "--lease-ns", str(self._lease_ns), *self._drivers]
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            self._process = process = subprocess.Popen(
-                [sys.executable, "-m", "harness.reaper", *words],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={name: value for name, value in os.environ.items() if name not in _DROPPED},
-                start_new_session=True,
-            )
+        try:
+            self._process = process = self._started()
+        except OSError as error:
+            raise EnvironmentBroke(
+                f"the reaper cannot be started, so nothing would heal if this run died: {error.strerror}"
+            ) from error
         assert process.stdin and process.stdout  # noqa: S101 - both are pipes
         os.set_blocking(process.stdin.fileno(), False)
         os.set_blocking(process.stdout.fileno(), False)
@@ -65,6 +60,19 @@ class ReaperLease:
                 hint=f"its own words are in {self._log}",
             )
         self._ledger.append(Watched(pid=process.pid, pid_started=began))
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        words = ["--ledger", str(self._ledger.path), "--lease-ns", str(self._lease_ns), *self._drivers]
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "harness.reaper", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={name: value for name, value in os.environ.items() if name not in _DROPPED},
+                start_new_session=True,
+            )
 
     def renew(self) -> None:
         """One beat; never waits. Raises EnvironmentBroke when the reaper has gone or is silent."""
@@ -100,7 +108,8 @@ class ReaperLease:
             process.wait(END_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(END_S)
+            with suppress(subprocess.TimeoutExpired):  # in the kernel's hands, on a hung disk say: it heals no more
+                process.wait(END_S)
         process.stdin.close()
         process.stdout.close()
 

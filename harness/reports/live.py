@@ -7,6 +7,7 @@ No numpy here: this runs beside the load.
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -211,6 +212,8 @@ class LiveView:
             self._say(line(self.state))
 
     def _say(self, text: str) -> None:
+        if not _writable(self._out):  # nobody reads, or Ctrl-S: a run must not wait for that
+            return
         at = words.clock(_since(self.state))
         self._out.write(f"[{self.state.experiment} {at}] {text}\n")
         self._out.flush()
@@ -225,6 +228,14 @@ class LiveView:
         rows = [Text.assemble((f"{label:<8}", "dim"), words_) for label, words_ in lines(state)]
         bar = ProgressBar(total=total, completed=min(total, _since(state)), width=72)
         return Group(Text(state.experiment, style="bold"), *rows, bar)
+
+
+def _writable(out: TextIO) -> bool:
+    """Whether a line can be written without waiting: a pipe has room for 4 KiB, a terminal is not stopped."""
+    try:
+        return bool(select.select([], [out], [], 0)[1])
+    except (OSError, ValueError):  # no file at all, or closed: writing it will tell
+        return True
 
 
 def _news(event: Event) -> str:

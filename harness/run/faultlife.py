@@ -43,6 +43,7 @@ class _Life:
 
     fault: Fault
     before: Before = field(default_factory=dict)
+    by_hand: str = ""
     touched: bool = False
     confirmed: bool = False
     busy: bool = False
@@ -84,7 +85,7 @@ class Faults:
                 self._failed(fault, "before", done.error)
             else:
                 life.before = done.result if isinstance(done.result, Mapping) else {}
-                if self._intend(life):
+                if self._may_inject(life):
                     self._inject(life)
                     return
             del self._lives[fault.name]
@@ -93,13 +94,23 @@ class Faults:
             f"looking at {fault.on} before {fault.name}", lambda: driver.before(fault), INJECT_LIMIT_NS, seen
         )
 
+    def _may_inject(self, life: _Life) -> bool:
+        """Whether its undo record is on disk. A driver whose answers cannot be written down breaks its fault alone."""
+        try:
+            return self._intend(life)
+        except Exception as error:  # noqa: BLE001 - a defect of the driver, before anything was touched
+            self._failed(life.fault, "before", error)
+            return False
+
     def _intend(self, life: _Life) -> bool:
         """Write down what will undo it; False when it must not begin any more."""
         fault = life.fault
         if life.end_wanted:
             self._failed(fault, "inject", EnvironmentBroke("its time was over before it could begin"))
             return False
-        if not self._books.note(Intended(undo=_undo(fault, life.before, self._drivers[fault.driver]))):
+        undo = _undo(fault, life.before, self._drivers[fault.driver])
+        life.by_hand = undo.by_hand
+        if not self._books.note(Intended(undo=undo)):
             return False
         self._loop.write(_intended(fault, life.before, self._loop.clock.now()), sync=True)
         if not self._may_begin():
@@ -178,6 +189,7 @@ class Faults:
             life.end_wanted = True
             if life.touched and not life.busy:
                 self._heal(life)
+        self._waiting.clear()
         while self._lives:
             self._loop.turn(self._loop.clock.now() + NS_PER_S)
 
@@ -189,7 +201,7 @@ class Faults:
 
         def healed(done: Done) -> None:
             now = self._loop.clock.now()
-            for note in driver.notes() if isinstance(driver, Notes) else ():
+            for note in _notes(driver):
                 self._loop.trouble(f"healing {fault.name}", note)
             if done.error is None and not life.confirmed:
                 life.confirmed = True
@@ -204,8 +216,7 @@ class Faults:
             else:
                 self._failed(fault, "heal", done.error)
                 self._books.note(Failed(name=fault.name, by="run", message=str(done.error)))
-                by_hand = _undo(fault, life.before, driver).by_hand
-                typed = f"; type: {hide(by_hand)}" if by_hand else ""
+                typed = f"; type: {hide(life.by_hand)}" if life.by_hand else ""
                 self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}{typed}")
                 del self._lives[fault.name]
 
@@ -223,7 +234,17 @@ class Faults:
 
 
 def _settle_ns(driver: FaultDriver, life: _Life) -> int:
-    return driver.settle_ns(life.fault, life.before) if isinstance(driver, Settles) else SETTLE_NS
+    try:
+        return driver.settle_ns(life.fault, life.before) if isinstance(driver, Settles) else SETTLE_NS
+    except Exception:  # noqa: BLE001 - a driver that cannot tell gets the usual time: healing goes on
+        return SETTLE_NS
+
+
+def _notes(driver: FaultDriver) -> tuple[str, ...]:
+    try:
+        return driver.notes() if isinstance(driver, Notes) else ()
+    except Exception as error:  # noqa: BLE001 - healing goes on
+        return (f"the driver cannot tell how: {error}",)
 
 
 def _undo(fault: Fault, before: Before, driver: FaultDriver) -> Undo:

@@ -165,6 +165,8 @@ class Loop:
 
     def perform(self, what: str, call: Call, limit_ns: int, *, stoppable: bool = False) -> object:
         """Make a call and keep turning until it has answered. Raises what it raised, or that somebody wants to stop."""
+        if stoppable and self.stopped:
+            raise EnvironmentBroke(f"stopped before {what}: {self.stopped[1]}")
         answers: list[Done] = []
         self.ask(what, call, limit_ns, answers.append)
         while not answers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Protocol
 
-from harness.errors import HarnessError
+from harness.errors import EnvironmentBroke, HarnessError
 from harness.ledger import Healed, Intended, Record, Undoable
 from harness.run.loop import Loop
 from harness.units import NS_PER_S
@@ -23,6 +23,9 @@ class LedgerBook(Protocol):
 
     def append(self, record: Record) -> None:
         """Force one record to the disk. Raises OSError."""
+
+    def exists(self) -> bool:
+        """Whether it is still there: somebody may have removed it."""
 
     def close(self) -> None:
         """The run is over: nothing is kept unless something is open."""
@@ -49,6 +52,7 @@ class Books:
         self._lease = lease
         self._loop = loop
         self._held = False
+        self._closed = False
 
     def open(self) -> None:
         """Start the reaper and renew its lease from now on. Raises EnvironmentBroke: then nothing may be injected."""
@@ -70,10 +74,13 @@ class Books:
         return True
 
     def intend(self, thing: object) -> None:
-        """Write what would take a stack or links down. Does nothing for what cannot be left behind."""
+        """Write what would take a stack or links down. Does nothing for what cannot be left behind.
+
+        Raises EnvironmentBroke when it cannot be written.
+        """
         undo = thing.undo() if isinstance(thing, Undoable) else None
-        if undo is not None:
-            self.note(Intended(undo=undo))
+        if undo is not None and not self.note(Intended(undo=undo)):
+            raise EnvironmentBroke(f"what would take down {undo.name} cannot be written, so it is not brought up")
 
     def over(self, thing: object) -> None:
         """It has been taken down."""
@@ -84,18 +91,21 @@ class Books:
     def close(self) -> None:
         """All is healed, or known not to be: the reaper may end. What fails here is left to later commands."""
         self._held = False
+        self._closed = True
         with suppress(HarnessError):  # one that cannot be told ends when we do, and finds nothing open
             self._loop.perform("releasing the reaper", self._lease.release, START_LIMIT_NS)
         with suppress(OSError, HarnessError):
             self._ledger.close()
 
     def _renew(self) -> None:
-        if not self._held:
+        """Also when all is lost: a reaper that comes back must not take a run that heals for a dead one."""
+        if self._closed:
             return
         try:
             self._lease.renew()
-        except HarnessError as error:
+            if not self._ledger.exists():
+                raise EnvironmentBroke("its ledger was removed")
+        except (HarnessError, OSError) as error:
             self._held = False
             self._loop.abort("error", f"nobody would heal if this run died now: {error}")
-        else:
-            self._loop.later(self._loop.clock.now() + RENEW_EVERY_NS, self._renew)
+        self._loop.later(self._loop.clock.now() + RENEW_EVERY_NS, self._renew)

@@ -238,7 +238,12 @@ class FakeLedger:
     def __init__(self, full_at: int | None = None) -> None:
         self.records: list[LedgerRecord] = []
         self.closed = False
+        self.removed = False
         self._full_at = full_at
+
+    def exists(self) -> bool:
+        """Unless the test has removed it."""
+        return not self.removed
 
     def append(self, record: LedgerRecord) -> None:
         """Keep the record, or raise as a full disk does."""

@@ -40,12 +40,11 @@ class Scene:
 
     def open(self, pid: int) -> Ledger:
         """The ledger of a run that is that process."""
-        ledger = Ledger(self.path)
         opened = Opened(
             schema=1, run="r", experiment="e", folder=str(self.path.parent), user="me", wall="", pid=pid,
             pid_started=started_at(pid) or 0.0, boot=boot(), origin_ns=0,
         )  # fmt: skip
-        ledger.append(opened)
+        ledger = Ledger.create(opened, self.path)
         params = {"inject": "true", "heal": f"rm -f {self.flag}", "timeout": 5000, "shell": False}
         undo = Undo(
             name="flag", driver="command", kind="run", on="x", params=params, before={"path": os.environ["PATH"]}

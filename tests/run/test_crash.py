@@ -97,8 +97,8 @@ def crashed(path: Path, at: int | None) -> tuple[Scene, bool]:
     scene.world.fuse = fuse  # type: ignore[attr-defined]
     scene.journal.__class__ = FusedJournal
     scene.journal.fuse = fuse  # type: ignore[attr-defined]
+    Ledger.create(OPENED, path)
     ledger = FusedLedger(path)
-    Ledger(path).append(OPENED)
     ledger.fuse = fuse
     scene.ledger = ledger  # type: ignore[assignment]
     try:

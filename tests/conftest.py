@@ -55,7 +55,12 @@ def missing(part: str) -> str:
         return "" if local_image() else f"no image to start containers from: {', '.join(IMAGES)} (make image-base)"
     if part in {"netns", "root"}:
         return "not run as root" if os.geteuid() else Netns().missing() if part == "netns" else ""
-    binaries = {"toxiproxy": ("toxiproxy-server",), "nginx": ("nginx",), "chromium": ("chromium", "chromium-browser")}
+    binaries = {
+        "toxiproxy": ("toxiproxy-server",),
+        "nginx": ("nginx",),
+        "dockerd": ("dockerd",),
+        "chromium": ("chromium", "chromium-browser"),
+    }
     if any(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") for name in binaries[part]):
         return ""
     return f"{binaries[part][0]} is not on PATH"

@@ -60,7 +60,7 @@ def test_a_signal_while_the_stack_starts_takes_it_down(tmp_path: Path) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("kind", FAULTS)
 def test_after_sigkill_nothing_runs_and_the_journal_can_be_judged(tmp_path: Path, kind: str) -> None:
-    """Services, proxy and traffic end by themselves; the reaper closes the fault in the journal; judge: inconclusive."""
+    """All of ours ends by itself; the reaper closes the fault in the journal; judge: inconclusive."""
     with Run(tmp_path, faults=FAULTS[kind]) as run:
         assert run.sees("FaultInjected")
         run.process.kill()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.clock import SystemClock
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before
-from harness.healing import Hand, Healing, in_time, left_by_hand, tell_journal
+from harness.healing import Hand, Healing, alone, finish, in_time, left_by_hand, tell_journal
 from harness.journal import Aborted, FaultHealed, FaultIntended, RunEnded, RunStarted, Trouble, Writer
 from harness.journal import read as read_journal
 from harness.ledger import Account, Injected, Intended, Ledger, Opened, Undo, read
@@ -178,3 +179,36 @@ def test_a_run_that_had_ended_is_not_ended_twice(tmp_path: Path) -> None:
     journal(tmp_path, INTENDED, RunEnded(at_ns=9, completed=True, dirty=("a",)))
     tell_journal(account(tmp_path, {"a": True}), Healing(healed=("a",), failed={}), "later")
     assert [type(event) for event in read_journal(tmp_path / "journal.jsonl")][3:] == [FaultHealed]
+
+
+def test_a_journal_that_cannot_be_told_keeps_no_ledger_open(tmp_path: Path) -> None:
+    """All is healed: a damaged journal is a trouble, no dirty target; else no run could ever begin again."""
+    (tmp_path / "journal.jsonl").write_text("garbage\n")
+    of = account(tmp_path, {"a": True})
+    healing = hand(Target(FakeClock(), "a"), of).heal(NS_PER_S)
+    assert len(finish(of, healing, "the harness died")) == 1
+    assert left_by_hand(of, healing) == ()
+    assert not of.path.exists()
+
+
+def test_what_two_have_healed_is_told_once(tmp_path: Path) -> None:
+    """The run had told its journal, or somebody else who healed: a fault is over once."""
+    journal(tmp_path, INTENDED)
+    of = account(tmp_path, {"a": True})
+    for _ in range(2):
+        tell_journal(of, Healing(healed=("a",), failed={}), "the harness died")
+    told = [type(event) for event in read_journal(tmp_path / "journal.jsonl")][2:]
+    assert told == [Aborted, FaultHealed, RunEnded]
+
+
+def test_one_heals_at_a_time_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    """The second waits for its time, then heals all the same; a ledger that has gone is nobody's."""
+    path = account(tmp_path, {"a": True}).path
+    clock = SystemClock()
+    with alone(path, NS_PER_S):
+        began_ns = clock.now()
+        with alone(path, NS_PER_S // 5):
+            assert clock.now() - began_ns >= NS_PER_S // 5
+    began_ns = clock.now()
+    with alone(path, 10 * NS_PER_S), alone(tmp_path / "gone.jsonl", 10 * NS_PER_S):
+        assert clock.now() - began_ns < 5 * NS_PER_S

@@ -183,3 +183,42 @@ def test_it_leaves_every_control_group_that_it_may_leave(tmp_path: Path) -> None
     me = str(os.getpid())
     for name in ("", "cpu,cpuacct", "systemd"):
         assert (mount / name / "cgroup.procs").read_text() == me
+
+
+def test_a_ledger_that_somebody_removes_is_healed_from_all_the_same(scene: Scene) -> None:
+    """The state folder was tidied up while a fault was in force, then the run died: the reaper has kept it open."""
+    with scene.held() as holder:
+        scene.path.unlink()
+        holder.kill()
+        assert soon(lambda: not scene.flag.exists())
+    assert soon(lambda: "healed 1 of 1" in (scene.logs / "reaper.log").read_text())
+    assert not scene.path.exists()
+
+
+def test_a_reaper_that_is_stopped_is_not_there_to_heal(scene: Scene) -> None:
+    """Else every command would believe that somebody heals, and say nothing."""
+    with scene.held():
+        pid = scene.reaper
+        account = read(scene.path)
+        assert reaped(account)
+        os.kill(pid, signal.SIGSTOP)
+        assert soon(lambda: not reaped(account))
+        os.kill(pid, signal.SIGCONT)
+        assert soon(lambda: reaped(account))
+
+
+def test_a_job_that_was_frozen_as_a_whole_goes_on(scene: Scene) -> None:
+    """Both stopped for longer than the lease, then both go on: the reaper does not take its own absence for silence."""
+    with scene.held(lease_ns=NS_PER_S) as holder:
+        pids = (holder.pid, scene.reaper)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        frozen_ns = time.monotonic_ns()
+        assert soon(lambda: time.monotonic_ns() - frozen_ns > 2 * NS_PER_S)
+        os.kill(pids[1], signal.SIGCONT)
+        woken_ns = time.monotonic_ns()
+        soon(lambda: time.monotonic_ns() - woken_ns > NS_PER_S // 4)
+        os.kill(pids[0], signal.SIGCONT)
+        soon(lambda: holder.poll() is not None, 2)
+        assert holder.poll() is None
+        assert scene.flag.exists()

@@ -17,7 +17,10 @@ demo: setup              ## the main job: ramp 100 -> 500 -> 1K -> 5K users, fau
 	$(BIN)/harness run experiments/ladder.yaml
 
 test: setup              ## the whole suite; missing parts are skipped unless HARNESS_REQUIRE names them
-	$(BIN)/python -m pytest
+	@code=0; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not e2e' || code=$$?; \
+	$(BIN)/python -m pytest -m e2e || code=$$?; \
+	exit $$code
 
 lint: setup              ## ruff and mypy --strict
 	$(BIN)/ruff check .

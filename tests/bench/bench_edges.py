@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     found: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as root, slots(1, Path(root), image()) as (target,):
+    with tempfile.TemporaryDirectory() as root, slots(range(1), Path(root), image()) as (target,):
         embedded = start_embedded(seed=1)
         servers = {"toxiproxy-server": Toxiproxy(target.toxiproxy), "embedded": Toxiproxy(embedded.address)}
         try:

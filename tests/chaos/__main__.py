@@ -10,7 +10,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from tests.chaos.kinds import every_kind
 from tests.chaos.table import as_text, write
@@ -18,6 +18,8 @@ from tests.chaos.targets import IMAGE_CANDIDATES, Target, ask, slots
 from tests.chaos.trial import WAYS, Outcome, Trial, draw, try_out
 
 PARALLEL = 4
+WAIT_S = 120.0
+"""No trial takes longer."""
 
 
 def main() -> int:
@@ -32,8 +34,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
     given = parser.parse_args()
     kinds = tuple(kind for kind in every_kind() if not given.kinds or "/".join(kind) in given.kinds)
-    rng = random.Random(given.seed)
-    trials = [draw(number, kinds, tuple(given.ways), rng) for number in range(given.trials)]
+    trials = drawn(given.seed, given.trials, kinds, tuple(given.ways))
     print(f"{len(trials)} trials, seed {given.seed}, {given.parallel} at a time", flush=True)
     root = Path(tempfile.mkdtemp(prefix="harness-chaos-"))
     outcomes = perform(trials, root, given.parallel, given.seconds)
@@ -48,15 +49,23 @@ def main() -> int:
     return 0
 
 
-def perform(trials: list[Trial], root: Path, parallel: int, seconds: float) -> list[Outcome]:
-    """Each trial in a free slot; what is begun within `seconds`."""
+def drawn(seed: int, count: int, kinds: tuple[tuple[str, str], ...], ways: tuple[str, ...] = WAYS) -> list[Trial]:
+    """The trials of a seed: of all kinds, in an order of its own, so that a few trials meet any of them."""
+    rng = random.Random(seed)
+    order = tuple(rng.sample(kinds, len(kinds)))
+    return [draw(number, order, ways, rng) for number in range(count)]
+
+
+def perform(trials: list[Trial], root: Path, parallel: int, seconds: float, first: int = 0) -> list[Outcome]:
+    """Each trial in a free slot; what is begun within `seconds`. Slots are numbered from `first`."""
     deadline = time.monotonic() + seconds
     free: SimpleQueue[Target] = SimpleQueue()
 
     def one(trial: Trial) -> Outcome | None:
-        if time.monotonic() > deadline:
+        try:
+            target = free.get(timeout=max(0.0, min(WAIT_S, deadline - time.monotonic())))
+        except Empty:  # the time is over, or every slot has been spoilt
             return None
-        target = free.get()
         outcome = try_out(trial, target)
         if outcome.residue:  # its slot is no measure for others any more
             print(f"RESIDUE {trial}: {outcome.residue}", flush=True)
@@ -66,7 +75,7 @@ def perform(trials: list[Trial], root: Path, parallel: int, seconds: float) -> l
             print(f"REFUSED {trial}: {outcome.refused}", flush=True)
         return outcome
 
-    with slots(parallel, root, image()) as targets:
+    with slots(range(first, first + parallel), root, image()) as targets:
         for target in targets:
             free.put(target)
         with ThreadPoolExecutor(parallel) as pool:

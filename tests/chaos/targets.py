@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +102,12 @@ def unharmed(proxy: object) -> bool:
 
 
 @contextmanager
-def slots(count: int, root: Path, image: str) -> Iterator[tuple[Target, ...]]:
-    """So many targets beside each other; all of it is removed at the end."""
+def slots(numbers: Iterable[int], root: Path, image: str) -> Iterator[tuple[Target, ...]]:
+    """A target for each number, beside each other; all of it is removed at the end."""
     with ExitStack() as stack:
         api = stack.enter_context(toxiproxy(root))
         web = stack.enter_context(web_server(root))
-        yield tuple(stack.enter_context(slot(number, root, image, api, web)) for number in range(count))
+        yield tuple(stack.enter_context(slot(number, root, image, api, web)) for number in numbers)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from harness import state
+from harness.errors import BadInput, EnvironmentBroke
 
 RUNS = "runs"
 SUFFIX = ".jsonl"
@@ -18,14 +19,16 @@ def unhealed_note() -> str:
     """A line for each run that died with faults possibly in force and nobody left to heal them; normally empty."""
     try:
         names = sorted(entry.name for entry in os.scandir(state.folder() / RUNS) if entry.name.endswith(SUFFIX))
-    except OSError:  # no such folder, normally; what cannot be read is told by the commands that need it
+    except (
+        OSError,
+        EnvironmentBroke,
+    ):  # no such folder, normally; what cannot be read is told by the commands that need it
         return ""
     lines = [line for name in names if (line := _line(name))]
     return "\n".join(lines)
 
 
 def _line(name: str) -> str:
-    from harness.errors import BadInput
     from harness.healing import alive, reaped
     from harness.ledger import read
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import ledger, unhealed
+from harness import state as state_module
 from harness.clients.process import started_at
+from harness.errors import EnvironmentBroke
 from harness.healing import boot
 from harness.ledger import Healed, Intended, Ledger, Opened, Undo, Watched
 from harness.unhealed import unhealed_note
@@ -68,6 +70,24 @@ def test_a_ledger_that_cannot_be_read_is_told_and_stops_no_command(state: Path) 
     first, second = unhealed_note().splitlines()
     assert "version 2" in first
     assert "r-1 died" in second
+
+
+def test_a_damaged_ledger_of_a_dead_run_is_told() -> None:
+    """Nobody knows what was in the line: perhaps a fault that is in force."""
+    path = run("r-1", NOBODY, "lag").path
+    path.write_bytes(path.read_bytes().replace(b'"lag"', b'"gal"'))
+    assert unhealed_note() == "run r-1 died and its ledger is damaged: harness heal"
+
+
+def test_a_user_without_a_home_can_still_ask_for_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, with a user number that has no name: no ledgers, so nothing to tell."""
+    for name in ("HARNESS_STATE", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: NOBODY)
+    with pytest.raises(EnvironmentBroke, match="no home") as caught:
+        state_module.folder()
+    assert "HARNESS_STATE" in caught.value.hint
+    assert unhealed_note() == ""
 
 
 def test_it_looks_where_ledgers_are() -> None:

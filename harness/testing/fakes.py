@@ -18,6 +18,7 @@ from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.journal import Event, TrafficEnded
 from harness.ledger import Record as LedgerRecord
+from harness.ledger import encode
 from harness.run.loop import Call, Done, Message
 from harness.stacks import Announce
 from harness.traffic import Load
@@ -238,17 +239,17 @@ class FakeLedger:
     def __init__(self, full_at: int | None = None) -> None:
         self.records: list[LedgerRecord] = []
         self.closed = False
-        self.removed = False
         self._full_at = full_at
 
     def exists(self) -> bool:
-        """Unless the test has removed it."""
-        return not self.removed
+        """Always."""
+        return True
 
     def append(self, record: LedgerRecord) -> None:
         """Keep the record, or raise as a full disk does."""
         if self._full_at is not None and len(self.records) >= self._full_at:
             raise OSError(28, "No space left on device")
+        encode(record)  # what cannot be written down fails here as on a disk
         self.records.append(record)
 
     def close(self) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import subprocess
 import sys
+import threading
 from functools import reduce
 
 import pytest
@@ -116,6 +119,29 @@ def test_hostile_text_reaches_no_terminal(terminal: bool) -> None:
     assert "\x1b[31m" not in text
     assert "\x07" not in text
     assert "\u202e" not in text
+
+
+def test_a_reader_who_does_not_read_holds_nobody() -> None:
+    """A full pipe, or a terminal that was stopped with Ctrl-S: lines are left out, and come again when there is room."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writing, b"." * 4096)
+    os.set_blocking(writing, True)
+    with os.fdopen(writing, "w") as out:
+        view = LiveView(EVIDENCE.experiment, plan(EVIDENCE.experiment), out, terminal=False)
+        stage = next(event for event in builder().events() if isinstance(event, StageEntered))
+        done = threading.Event()
+        told = threading.Thread(target=lambda: (view.on_event(stage), done.set()), daemon=True)
+        told.start()
+        in_time = done.wait(5)
+        while select.select([reading], [], [], 0)[0]:
+            os.read(reading, 65536)
+        assert in_time
+        view.on_event(stage)
+        assert b"stage warm" in os.read(reading, 65536)
+    os.close(reading)
 
 
 def test_ci_means_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from harness.experiment import Fault
 from harness.faults import Before
-from harness.journal import FaultInjected, Trouble
+from harness.journal import FaultFailed, FaultInjected, Trouble
 from harness.testing import FakeFaults, World
 from harness.units import NS_PER_MS, NS_PER_S
 from tests.run.test_run import Scene, fault, timeline
@@ -80,3 +82,58 @@ def test_an_unusual_way_of_healing_stands_in_the_journal() -> None:
     assert [(event.source, event.message) for event in told] == [
         ("healing freeze", "the proxy was made anew: its clients were cut off")
     ]
+
+
+class DefectiveFaults(FakeFaults):
+    """A plug-in's driver with defects: what it says of itself raises, or cannot be written down."""
+
+    def __init__(self, world: World, *defects: str) -> None:
+        super().__init__(world)
+        self.defects = defects
+
+    def before(self, fault: Fault) -> Before:
+        """Something that is no JSON."""
+        before = super().before(fault)
+        return {**before, "seen": {1, 2}} if "before" in self.defects else before  # type: ignore[dict-item]
+
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """Fail, if the test wants that."""
+        if "by_hand" in self.defects:
+            raise KeyError("by_hand")
+        return super().by_hand(fault, before)
+
+    def notes(self) -> tuple[str, ...]:
+        """Fail, if the test wants that."""
+        if "notes" in self.defects:
+            raise KeyError("notes")
+        return ()
+
+    def settle_ns(self, fault: Fault, before: Before) -> int:  # noqa: ARG002 - the contract's shape
+        """Fail, if the test wants that."""
+        if "settle" in self.defects:
+            raise KeyError("settle")
+        return NS_PER_S
+
+
+@pytest.mark.parametrize("defect", ["before", "by_hand"])
+def test_what_cannot_be_written_down_is_not_injected_and_the_run_goes_on(defect: str) -> None:
+    """An undo record that is no JSON, or none at all: that fault fails before anything was touched; the run ends."""
+    scene = Scene()
+    scene.faults = DefectiveFaults(scene.world, defect)
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert [event.step for event in scene.journal.events if isinstance(event, FaultFailed)] == ["before"]
+    assert not any(words.startswith("inject") for _, words in scene.world.asked)
+    assert scene.clean()
+    assert ending.completed
+
+
+@pytest.mark.parametrize("failing", ["", "inject freeze"])
+def test_a_driver_that_cannot_tell_how_it_healed_has_healed_all_the_same(failing: str) -> None:
+    """Notes and settling time are asked after the fact: what they raise ends neither healing nor winding down."""
+    scene = Scene()
+    scene.faults = DefectiveFaults(scene.world, "notes", "settle")
+    scene.world.failing = {failing} - {""}
+    ending = scene.run(timeline(fault("freeze", 5, 4), fault("second", 6, 4)))
+    assert scene.clean()
+    assert (ending.dirty, ending.error) == ((), None)
+    assert scene.ledger.closed

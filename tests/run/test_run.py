@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -449,6 +450,61 @@ def test_an_intention_that_cannot_be_written_is_not_acted_on() -> None:
     ending = scene.run(timeline(fault("freeze", 5, 4)))
     assert "the ledger cannot be written" in str(ending.error)
     assert not any(words.startswith("inject") for _, words in scene.world.asked)
+
+
+def test_a_ledger_that_was_removed_ends_the_run_and_heals() -> None:
+    """Nobody could heal after us: known within a second, not only at the next record."""
+    scene = Scene()
+
+    class Vanishing(FakeLedger):
+        """Removed at 7 s."""
+
+        def exists(self) -> bool:
+            """Whether it is still there."""
+            return scene.world.clock.now() < 7 * NS_PER_S
+
+    scene.ledger = Vanishing()
+    ending = scene.run(timeline(fault("freeze", 5, 10)))
+    healed = next(at_s for at_s, words in scene.world.asked if words == "heal freeze")
+    assert healed <= 8
+    assert scene.clean()
+    assert "its ledger was removed" in str(ending.error)
+
+
+def test_the_lease_is_renewed_to_the_end_even_when_the_reaper_seemed_gone() -> None:
+    """One that was only stopped must not come back, find us silent, and kill us while we wind down."""
+    scene = Scene()
+    scene.lease.gone_at_ns = 7 * NS_PER_S
+    asked: list[int] = []
+    real = scene.lease.renew
+
+    def renew() -> None:
+        asked.append(scene.world.clock.now())
+        real()
+
+    scene.lease.renew = renew  # type: ignore[method-assign]
+    scene.run(timeline(fault("freeze", 5, 10)))
+    ended_ns = scene.journal.events[-1].at_ns
+    assert ended_ns - asked[-1] < NS_PER_S
+    assert max(later - earlier for earlier, later in pairwise(asked)) < NS_PER_S
+
+
+def test_a_stack_whose_undo_record_cannot_be_written_is_not_brought_up() -> None:
+    """It would outlive us, and nobody would know of it."""
+    scene = Scene()
+
+    class Owned(FakeStack):
+        """One that could be left behind."""
+
+        def undo(self) -> Undo:
+            """How it is taken down."""
+            return Undo(name="stack", driver="compose", kind="project", on="p")
+
+    scene.stack = Owned(scene.world)
+    scene.ledger = FakeLedger(full_at=0)
+    ending = scene.run(timeline(fault("freeze", 5, 4)))
+    assert "up" not in [words for _, words in scene.world.asked]
+    assert "ledger cannot be written" in f"{ending.error} {scene.loop.stopped}"
 
 
 def test_stages_are_stamped_from_a_whole_second() -> None:

@@ -8,8 +8,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,51 +50,59 @@ def main() -> int:
             return 4
         _say(READY)
         began_ns = time.monotonic_ns()
-        if released(given.lease_ns):
-            return 0
-        return reap(given.ledger, opened, began_ns, ledger)
+        end = held(given.lease_ns)
+        return 0 if end is End.RELEASED else reap(given.ledger, opened, end, began_ns, ledger)
 
 
-def released(lease_ns: int, now: Callable[[], int] = time.monotonic_ns) -> bool:
-    """Answer beats; True once released, False once the lease has lapsed or nobody can renew it any more.
+class End(Enum):
+    """How a lease ends: the run is over, dead, or silent for too long."""
+
+    RELEASED = "released"
+    DIED = "died"
+    HUNG = "hung, so it was ended"
+
+
+def held(lease_ns: int) -> End:
+    """Answer beats until the lease is released, has lapsed, or nobody can renew it any more.
 
     Time in which we did not run ourselves (stopped, frozen with the whole job, no processor) is no silence of the run.
     """
-    until_ns = now() + lease_ns
+    until_ns = time.monotonic_ns() + lease_ns
     heard = b""
     while True:
-        asked_ns = now()
+        asked_ns = time.monotonic_ns()
         wait_ns = max(0, min(LOOK_EVERY_NS, until_ns - asked_ns))
         readable = select.select([0], [], [], wait_ns / NS_PER_S)[0]
-        overslept_ns = now() - asked_ns - wait_ns
+        overslept_ns = time.monotonic_ns() - asked_ns - wait_ns
         if overslept_ns > LOOK_EVERY_NS:
             until_ns += overslept_ns
         if not readable:  # what was said while we slept is heard first
-            if now() >= until_ns:
-                return False
+            if time.monotonic_ns() >= until_ns:
+                return End.HUNG
             continue
         said = os.read(0, 4096)
         if not said:
-            return False
+            return End.DIED
         *lines, heard = (heard + said).split(b"\n")
         for line in lines:
             if line.decode(errors="replace") == RELEASE:
-                return True
+                return End.RELEASED
             if line.decode(errors="replace") == BEAT:
-                until_ns = now() + lease_ns
+                until_ns = time.monotonic_ns() + lease_ns
                 _say(ANSWER)
 
 
-def reap(path: Path, opened: Opened, began_ns: int, ledger: BinaryIO) -> int:
+def reap(path: Path, opened: Opened, end: End, began_ns: int, ledger: BinaryIO) -> int:
     """Make sure that the run is dead, heal, tell the journal."""
     lapsed_ns = time.monotonic_ns()
-    hung = fence(opened)
+    fence(opened)
     with alone(path, ALONE_NS):
         account = _account(path, ledger)
         healing = Hand(account, healer_of, by="reaper").heal(HEAL_LIMIT_NS)
         took_s = (time.monotonic_ns() - lapsed_ns) / NS_PER_S
-        died = "hung, so it was ended" if hung else "died"
-        why = f"the harness {died}; its reaper healed {len(healing.healed)} of {len(account.open)} in {took_s:.1f} s"
+        why = (
+            f"the harness {end.value}; its reaper healed {len(healing.healed)} of {len(account.open)} in {took_s:.1f} s"
+        )
         lines = (why, *left_by_hand(account, healing), *finish(account, healing, why))
     for line in lines:
         print(line, file=sys.stderr)
@@ -111,14 +119,13 @@ def _account(path: Path, ledger: BinaryIO) -> Account:
     return account
 
 
-def fence(opened: Opened) -> bool:
+def fence(opened: Opened) -> None:
     """End a run that is still there but silent: once we heal, it must not put anything in force any more."""
     if not alive(opened):
-        return False
+        return
     with suppress(ProcessLookupError):
         os.kill(opened.pid, signal.SIGKILL)
     poll(lambda: started_at(opened.pid) != opened.pid_started, FENCE_NS)
-    return True
 
 
 def leave_cgroups(cgroups: Path = CGROUPS, mount: Path = MOUNT) -> None:

@@ -91,7 +91,7 @@ def test_when_the_run_is_killed_the_reaper_heals_at_once_and_ends(scene: Scene) 
         assert soon(lambda: not scene.flag.exists(), 4)
         assert time.monotonic() - began < 4
         assert soon(lambda: not scene.path.exists())
-    assert soon(lambda: "healed 1 of 1" in (scene.logs / "reaper.log").read_text())
+    assert soon(lambda: "the harness died; its reaper healed 1 of 1" in (scene.logs / "reaper.log").read_text())
 
 
 def test_a_run_that_is_silent_for_its_lease_is_ended_before_its_faults_are_healed(scene: Scene) -> None:

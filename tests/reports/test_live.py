@@ -122,7 +122,7 @@ def test_hostile_text_reaches_no_terminal(terminal: bool) -> None:
 
 
 def test_a_reader_who_does_not_read_holds_nobody() -> None:
-    """A full pipe, or a terminal that was stopped with Ctrl-S: lines are left out, and come again when there is room."""
+    """A full pipe, or a terminal that was stopped with Ctrl-S: lines are left out until there is room."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with pytest.raises(BlockingIOError):

@@ -108,7 +108,7 @@ class DefectiveFaults(FakeFaults):
             raise KeyError("notes")
         return ()
 
-    def settle_ns(self, fault: Fault, before: Before) -> int:  # noqa: ARG002 - the contract's shape
+    def settle_ns(self, fault: Fault, before: Before) -> int:
         """Fail, if the test wants that."""
         if "settle" in self.defects:
             raise KeyError("settle")

@@ -23,6 +23,8 @@ from harness.plan import Heal, Inject, Plan
 from harness.units import format_duration, format_percent
 
 SERVICE_LABEL = "com.docker.compose.service"
+OTHER_END = "from"
+"""The parameter that names a second container which feels the fault too."""
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 
 AddressesOf = Callable[[str], Collection[str]]
@@ -91,7 +93,15 @@ def limits(experiment: Experiment, plan: Plan) -> list[tuple[str, str]]:
 
 
 def _named(fault: Fault, experiment: Experiment, problems: Problems) -> None:
-    """What a fault is `on` must fit; a toxic's link also by the service that it leads to."""
+    """What a fault is `on` must fit; a toxic's link also by the service that it leads to. So must whom it is parted
+    from: no rule is put there, but it misses the other as much as the other misses it.
+    """
+    other = str(fault.params.get(OTHER_END, "")) if fault.driver == "container" else ""
+    for targets in experiment.targets:
+        if other and targets.names and not _fits(other, targets.names):
+            message = f"{other} is outside of targets: names: {_allowed(experiment.targets, 'names')}"
+            problems.add((*fault.written, OTHER_END), message)
+            break
     words = {fault.select.pattern if fault.select else fault.on}
     if fault.driver == "toxiproxy":
         words |= {proxy.upstream for proxy in experiment.proxies if proxy.name == fault.on}
@@ -100,19 +110,8 @@ def _named(fault: Fault, experiment: Experiment, problems: Problems) -> None:
     for targets in experiment.targets:
         if targets.names and not any(_fits(word, targets.names) for word in words):
             message = f"{fault.on} is outside of targets: names: {_allowed(experiment.targets, 'names')}"
-            problems.add((*_place(fault, experiment), "on"), message)
+            problems.add((*fault.written, "on"), message)
             return
-
-
-def _place(fault: Fault, experiment: Experiment) -> Path:
-    """Where a fault is written; a fault drawn or repeated has its entry's name in `group`."""
-    written = experiment.document.get("faults")
-    for number, entry in enumerate(written if isinstance(written, list | tuple) else ()):
-        if isinstance(entry, Mapping):
-            name = entry.get("name") or f"{fault.kind}-{entry.get('on')}"
-            if name in (fault.name, fault.group):
-                return ("faults", number)
-    return ("faults",)
 
 
 def _at_once(experiment: Experiment, plan: Plan, problems: Problems) -> None:
@@ -171,7 +170,7 @@ def _reached(experiment: Experiment) -> Iterator[_Reached]:
             for key, value in fault.params.items():
                 for url in _URL.findall(value) if isinstance(value, str) else ():
                     if "{" not in (host := host_of(url)):  # {name} is an address of the stack
-                        yield _Reached(host=host, path=(*_place(fault, experiment), key))
+                        yield _Reached(host=host, path=(*fault.written, key))
 
 
 def host_of(address: str) -> str:

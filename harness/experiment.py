@@ -47,7 +47,8 @@ class Fault:
     """One fault on one thing. `params` are in the driver's own units (see catalogue.py).
 
     In force from `after_ns` past the start of `stage`'s hold, for `hold_ns`. `group` is the name that was written when
-    this is one of its repetitions; `on` is the selector in words when there is one.
+    this is one of its repetitions; `on` is the selector in words when there is one. `written` is the path in the
+    document at which it stands.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Fault:
     group: str = ""
     select: Selector | None = None
     irreversible: bool = False
+    written: tuple[str | int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

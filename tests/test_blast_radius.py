@@ -65,6 +65,32 @@ def test_a_fault_on_what_is_not_listed_is_refused_at_its_place() -> None:
     assert len(refused(targets={"names": ["api"]})) == 2
 
 
+def test_a_fault_is_told_at_its_own_place_whatever_its_name() -> None:
+    """Without a name, with a selector, beside one of another kind on the same thing, and drawn from a pool."""
+    shared = {"during": "level-500", "for": "1s"}
+    drawn = {"rate": "1/1s", "during": "level-500", "from": [{"toxic": "down", "on": "db-link", "for": "100ms"}]}
+    faults = [
+        {"toxic": "latency", "latency": "1s", "on": "db", "name": "down-db", **shared},
+        {"toxic": "down", "on": "front", "after": "5s", **shared},
+        {"container": "pause", "on": {"name": "web-*"}, **shared},
+        {"random": drawn},
+    ]
+    stack = {"external": {"db": "127.0.0.1:1", "api": "127.0.0.1:2"}}
+    said = refused(stack=stack, probes=[], budget=[], faults=faults, targets={"names": ["nothing"]})
+    found = list(dict.fromkeys(line.partition(":")[0] for line in said))
+    assert found == ["faults[0].on", "faults[1].on", "faults[2].on", "faults[3].random.from[0].on"]
+
+
+def test_who_a_container_is_parted_from_must_be_allowed_too() -> None:
+    """It misses the other as much."""
+    fault = {"container": "partition", "on": "api", "from": "db", "during": "level-500"}
+    stack = {"external": {"db": "127.0.0.1:1", "api": "127.0.0.1:2"}}
+    changes = {"stack": stack, "probes": [], "budget": [], "faults": [fault]}
+    told = "faults[0].from: db is outside of targets: names: api"
+    assert refused(**changes, targets={"names": ["api"]}) == [told]
+    assert refused(**changes, targets={"names": ["api", "d*"]}) == []
+
+
 def test_every_allow_list_must_allow() -> None:
     """That of the experiment and that of harness.toml."""
     both = (Targets(names=("a", "b")), Targets(names=("b", "c")))

@@ -38,6 +38,7 @@ from harness.loader.overrides import Environ, apply_overrides, substitute
 from harness.loader.problems import Problems, nearest, shown
 from harness.loader.safety import (
     check_steady_state,
+    read_abort,
     read_blast_radius,
     read_steady_state,
     read_targets,
@@ -239,7 +240,7 @@ def _draft(
         faults=faults,
         probes=probes,
         budget=budget if "budget" in tree else _default_budget(),
-        abort=read_list(tree.get("abort", []), ("abort",), problems, read_limit),
+        abort=read_abort(tree.get("abort", []), ("abort",), problems),
         steady_state=read_steady_state(tree.get("steady_state", []), ("steady_state",), problems),
         questions=_questions(tree, problems),
         seed=seed,

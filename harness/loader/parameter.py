@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Literal
 
 from harness.experiment import Scalar
 from harness.loader.problems import did_you_mean, shown
+from harness.secrets import MASK, mask_text
 from harness.units import NS_PER_MS, NS_PER_US, duration_ns, percent_share, size_bytes
 
 Unit = Literal["duration", "size", "rate", "share", "number", "word", "text", "command", "flag"]
@@ -27,7 +29,8 @@ class Param:
 
     A parameter that is not required has its default as a person would write it. `required_unless_irreversible` is for
     one that says how to undo: it may be left out only by who writes `irreversible: accepted`. A command comes back as
-    one text that `shlex.split` takes apart again.
+    one text that `shlex.split` takes apart again. A `whole` number has no fraction; a text with a `pattern` must fit
+    it, and `such_as` says so in words (what was recorded without its secrets, ***, fits any).
     """
 
     name: str
@@ -40,6 +43,9 @@ class Param:
     scale: int = 1
     minimum: float = 0
     maximum: float = _MOST
+    whole: bool = False
+    pattern: str = ""
+    such_as: str = ""
 
     def read(self, written: object) -> Scalar:
         """The value in the driver's units. Raises ValueError with what was expected and got."""
@@ -55,13 +61,16 @@ class Param:
             return self._word(written)
         if self.unit == "flag":
             return _flag(written)
-        return _text(written) if self.unit == "text" else _command(written)
+        return self._text(written) if self.unit == "text" else _command(written)
 
     def _quantity(self, written: object) -> Scalar:
         if self.unit == "share":
             return self._bounded(_share(written), written)
         if self.unit == "number":
-            return self._bounded(_number(written), written)
+            number = self._bounded(_number(written), written)
+            if self.whole and not number.is_integer():
+                raise ValueError(f"expected {self.expected()}, got {written!r}")
+            return int(number) if self.whole else number
         base = duration_ns(written) if self.unit == "duration" else self._bytes(written)
         whole, rest = divmod(base, self.scale)
         if rest:
@@ -76,6 +85,10 @@ class Param:
             return "a rate in whole KB/s such as 100KB/s"
         if self.unit == "word" and self.choices:
             return f"one of {', '.join(self.choices)}"
+        if self.such_as:
+            return self.such_as
+        if self.whole:
+            return f"a whole number from {int(self.minimum)} to {int(self.maximum)}"
         return _EXPECTED[self.unit]
 
     def _word(self, written: object) -> str:
@@ -88,6 +101,12 @@ class Param:
         if written not in self.choices:
             raise ValueError(f"expected {self.expected()}, got {written!r}{did_you_mean(written, self.choices)}")
         return written
+
+    def _text(self, written: object) -> str:
+        text = str(written) if self.pattern and type(written) is int else _text(written)
+        if self.pattern and text and MASK not in text and re.fullmatch(self.pattern, text, re.ASCII) is None:
+            raise ValueError(f"expected {self.expected()}, got {mask_text(repr(text))}")
+        return text
 
     def _bytes(self, written: object) -> int:
         if self.unit == "size":
@@ -119,7 +138,7 @@ class Param:
         elif self.choices:
             about["enum"] = list(self.choices)
         else:
-            about.update(_SCHEMAS[self.unit])
+            about.update({"type": "integer"} if self.whole else _SCHEMAS[self.unit])
         if self.unit == "number":
             about["minimum"] = self.minimum
         return about

@@ -105,10 +105,19 @@ def read_blast_radius(value: object, path: Place, problems: Problems) -> BlastRa
 
 def read_steady_state(value: object, path: Place, problems: Problems) -> tuple[Placed[Limit], ...]:
     """The limits that must hold before the first fault."""
+    return _unscoped(value, path, problems, "the steady state is looked at before the first fault")
+
+
+def read_abort(value: object, path: Place, problems: Problems) -> tuple[Placed[Limit], ...]:
+    """The limits that end the run, in whatever stage it is."""
+    return _unscoped(value, path, problems, "abort limits are watched all the time, whatever the stage")
+
+
+def _unscoped(value: object, path: Place, problems: Problems, why: str) -> tuple[Placed[Limit], ...]:
     limits = read_list(value, path, problems, read_limit)
     for limit in limits:
         if limit.value.scope:
-            problems.add(limit.path, "the steady state is looked at before the first fault: leave out `in`")
+            problems.add(limit.path, f"{why}: leave out `in`")
     return limits
 
 

@@ -115,6 +115,7 @@ def _scheduled(
         group=group,
         select=effect.on if isinstance(effect.on, Selector) else None,
         irreversible=effect.irreversible,
+        written=path,
     )
     return Scheduled(path=path, fault=fault, knobs=effect.kind.knobs(effect.params))
 
@@ -196,7 +197,12 @@ def _random(
     if len(problems.found) > before:
         return
     pool = [
-        _scheduled(path, each.value.effect, on, stage, name=written.name, after_ns=0, hold_ns=each.value.hold_ns)
+        replace(
+            _scheduled(
+                each.path, each.value.effect, on, stage, name=written.name, after_ns=0, hold_ns=each.value.hold_ns
+            ),
+            path=path,
+        )
         for each, on in zip(written.pool, ons, strict=True)
     ]
     found = _drawn(pool, written, draft.seed, keys.after + left_ns, others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 
 from harness.experiment import ComposeStack, ExternalStack, Fault, ProcessStack, Selector
@@ -11,6 +12,7 @@ from harness.loader.problems import Path, Problems
 from harness.units import format_percent
 
 _WILD = "*?["
+_PLACE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.-]*)\}")
 
 
 def resolve_on(effect: Effect, path: Path, draft: Draft, problems: Problems) -> str:
@@ -18,6 +20,8 @@ def resolve_on(effect: Effect, path: Path, draft: Draft, problems: Problems) -> 
     on, driver, place = effect.on, effect.kind.driver, (*path, "on")
     if driver == "container":
         _container(effect, path, draft, problems)
+    if driver == "http":
+        _places(effect, path, draft, problems)
     if isinstance(on, Selector):
         return words(on)
     if driver == "toxiproxy":
@@ -74,11 +78,20 @@ def _container(effect: Effect, path: Path, draft: Draft, problems: Problems) -> 
         problems.add((*path, "on"), f"{named} is a process, not a container", hint=f"process: {effect.kind.name}")
     if not isinstance(draft.stack, ComposeStack) or draft.services is None:
         return
-    if isinstance(effect.on, Selector) and named and named not in services:
-        problems.add((*path, "on"), no_such("service", named, services))
+    if named and named not in services:
+        hint = "" if isinstance(effect.on, Selector) else f"a container outside of the stack: on: {{name: {named}}}"
+        problems.add((*path, "on"), no_such("service", named, services), hint=hint)
     other = effect.params.get("from")
     if isinstance(other, str) and other not in services:
         problems.add((*path, "from"), no_such("service", other, services))
+
+
+def _places(effect: Effect, path: Path, draft: Draft, problems: Problems) -> None:
+    """Every {name} in a call's URL has an address."""
+    for step in ("inject", "heal", "confirm"):
+        for name in _PLACE.findall(str(effect.params.get(step, ""))):
+            if draft.links is not None and name not in draft.links:
+                problems.add((*path, step), no_such("service or proxy", name, draft.links))
 
 
 def _proxy_of(on: str, place: Path, draft: Draft, problems: Problems) -> str:

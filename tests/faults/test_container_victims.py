@@ -167,7 +167,7 @@ def test_what_a_kind_refuses_of_one_victim_is_refused() -> None:
     engine = shop()
     driver(engine).check(fault(selector("all"), "kill"))
     engine.of(NAMES[2])["HostConfig"]["AutoRemove"] = True
-    with pytest.raises(BadInput, match="shop-api-3 was started with --rm"):
+    with pytest.raises(BadInput, match="shop-api-3, which kill may end, was started with --rm"):
         driver(engine).check(fault(selector("all"), "kill"))
 
 
@@ -206,6 +206,25 @@ def test_what_is_outside_of_targets_is_never_a_victim() -> None:
         with pytest.raises(BadInput, match=f"container {NAMES[1]} is outside of targets"):
             ask(fault(selector("all")))
     assert not paused(engine)
+
+
+@pytest.mark.parametrize(
+    ("labels", "allowed", "words"),
+    [
+        ({"harness.protect": "true"}, {"api", "db"}, "container db is protected"),
+        ({}, {"api"}, "container db is outside of targets"),
+    ],
+)
+def test_the_other_end_of_a_partition_is_as_free_to_be_hit(
+    labels: dict[str, str], allowed: set[str], words: str
+) -> None:
+    """No rule is put there, but it feels the fault; looked at again just before."""
+    engine = FakeDocker(document(), document("db"))
+    engine.of("db")["Config"]["Labels"].update(labels)
+    one = driver(engine, allowed=lambda name, _: name in allowed)
+    for ask in (one.check, one.before):
+        with pytest.raises(BadInput, match=words):
+            ask(fault(None, "partition", {"from": "db"}))
 
 
 def test_a_share_that_is_just_met_is_allowed() -> None:

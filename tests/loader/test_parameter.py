@@ -16,7 +16,7 @@ from harness.loader import from_document, schema
 from harness.loader.catalogue import Kind, find
 from harness.loader.parameter import Param, Unit
 from harness.loader.yaml_lines import Tree
-from tests.documents import whole
+from tests.documents import built, whole, wrong
 
 
 def param(unit: Unit) -> Param:
@@ -70,6 +70,57 @@ def test_what_is_refused(unit: Unit, written: object, message: str) -> None:
     with pytest.raises(ValueError, match="expected") as caught:
         param(unit).read(written)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "message"),
+    [
+        ("inject", "PSOT http://h/x", "a method and a URL such as POST http://127.0.0.1:8080/flags/x"),
+        ("heal", "http://h/x", "a method and a URL"),
+        ("confirm", "GET h:80/x", "a method and a URL"),
+        ("confirm", "GET http:///x", "a method and a URL"),
+        ("expect", "2xx", "statuses such as 204 or 200-299,404, got '2xx'"),
+        ("expect", 999, "statuses such as 204 or 200-299,404, got '999'"),
+        ("headers", "Accept json", "`Name: value` on each line"),
+        ("heal", "POST http://{apy}/x", "no service or proxy is called apy; did you mean api?"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_refused_where_it_is_written(key: str, written: object, message: str) -> None:
+    """Before any run: the driver would refuse it too, once the stack is up."""
+    call = {"inject": "POST http://{api}/x", "heal": "DELETE http://h/x", key: written}
+    (said,) = wrong(faults=[{"http": "call", "on": "api", "during": "level-500", **call}])
+    assert said.startswith(f"faults[0].{key}: ")
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("inject", "PUT http://h:80/x?y=1#z"),
+        ("inject", "POST {api}/flags"),
+        ("inject", "POST http://***/x"),
+        ("confirm", "HEAD https://[::1]:80"),
+        ("headers", "A: b\nX-Y:c\n"),
+        ("expect", 204),
+        ("expect", "200-299, 404"),
+    ],
+)
+def test_a_call_may_be_written_so(key: str, written: object) -> None:
+    """A status alone is no text in YAML; what was masked in a record is taken as it is."""
+    call = {"inject": "POST http://{api}/x", "heal": "DELETE http://h/x", key: written}
+    (found,) = built(faults=[{"http": "call", "on": "api", "during": "level-500", **call}]).faults
+    assert found.params[key] == str(written)
+
+
+@pytest.mark.parametrize(("written", "whole_number"), [(2, 2), (2.0, 2), (2.5, None), (65, None)])
+def test_whole_numbers_are_whole_where_they_are_written(written: float, whole_number: int | None) -> None:
+    """Half a worker is refused by `check`, not by the driver of a run."""
+    workers = find("process", "stress-cpu").params[0]
+    if whole_number is None:
+        with pytest.raises(ValueError, match=r"expected (a whole number from 1 to 64|at most 64)"):
+            workers.read(written)
+    else:
+        assert workers.read(written) == whole_number
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), max_size=20), min_size=1, max_size=8))

@@ -57,6 +57,7 @@ def test_without_the_sections_nothing_is_limited() -> None:
         ("blast_radius", [], "blast_radius: expected a mapping"),
         ("steady_state", "errors < 1%", "steady_state: expected a list"),
         ("steady_state", ["errors < 1% in stress"], "steady_state[0]: the steady state is looked at before"),
+        ("abort", ["errors > 10% in level-500"], "abort[0]: abort limits are watched all the time, whatever the stage"),
         ("steady_state", ["memory of db < 1GB"], "steady_state[0]: "),
     ],
 )

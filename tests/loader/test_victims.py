@@ -133,7 +133,7 @@ def test_a_service_that_is_a_process_is_no_container() -> None:
 
 
 def test_a_service_must_be_in_the_compose_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its services are known; so must the other end of a partition."""
+    """Where its services are known, with a selector or plain; so must the other end of a partition."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "checkout.py").write_text("")
@@ -146,6 +146,12 @@ def test_a_service_must_be_in_the_compose_file(tmp_path: Path, monkeypatch: pyte
     assert problems(tmp_path, bad) == [
         f"x.yaml:15 faults[1].on: no service is called paymnt; did you mean payment? {known}"
     ]
+    plain = text.replace("process: pause, on: payment", "container: pause, on: paymnt")
+    other = "a container outside of the stack: on: {name: paymnt}"
+    assert problems(tmp_path, plain) == [
+        f"x.yaml:15 faults[1].on: no service is called paymnt; did you mean payment? {known} ({other})"
+    ]
+    load(write(tmp_path, plain.replace("on: paymnt", "on: {name: paymnt}")))
     cut = text.replace("process: pause, on: payment", "container: partition, on: payment, from: dbs")
     assert problems(tmp_path, cut) == [f"x.yaml:15 faults[1].from: no service is called dbs; did you mean db? {known}"]
     assert load(write(tmp_path, cut.replace("from: dbs", "from: db"))).faults[1].params["from"] == "db"

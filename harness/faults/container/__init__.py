@@ -17,7 +17,7 @@ from harness.clock import Clock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.container.facts import ByHand, Container, Kind, Lingers, Marks, Outlasts
+from harness.faults.container.facts import ByHand, Container, Kind, Lingers, Marks, Outlasts, Parts
 from harness.faults.container.hands import Hands
 from harness.faults.container.kinds import TABLE
 from harness.faults.container.together import together
@@ -55,7 +55,7 @@ class ContainerFaults:
     def check(self, fault: Fault) -> None:
         """Refuse a victim that is missing, protected, not running or paused already, and what its kind refuses."""
         kind = self._kind(fault)
-        victims = self._victims.of(fault)
+        victims = self._free(fault, kind)
         if self._share_of_service is not None:
             self._victims.refuse_too_many(fault, victims, self._share_of_service)
         for now in victims:
@@ -68,7 +68,7 @@ class ContainerFaults:
     def before(self, fault: Fault) -> Before:
         """The identity of each victim, and what the kind must restore. Refuses a state that has become not ours."""
         kind = self._kind(fault)
-        return {"victims": [_identity(now, kind.before(now, fault)) for now in self._victims.of(fault)]}
+        return {"victims": [_identity(now, kind.before(now, fault)) for now in self._free(fault, kind)]}
 
     def inject(self, fault: Fault, before: Before) -> None:
         """Put it in force, at one time, on the very containers that `before` saw. Raises EnvironmentBroke."""
@@ -133,6 +133,13 @@ class ContainerFaults:
         if not isinstance(kind, Lingers):
             return SETTLE_NS
         return max((kind.settle_ns(fault, victim) for victim in _each(before)), default=SETTLE_NS)
+
+    def _free(self, fault: Fault, kind: Kind) -> tuple[Container, ...]:
+        """The victims, as they are now; all whom the fault reaches are seen to be free to be hit. Raises BadInput."""
+        victims = self._victims.of(fault)
+        if isinstance(kind, Parts):
+            self._victims.refuse(fault, kind.other_end(fault))
+        return victims
 
     def _felt(self, fault: Fault, victim: Before) -> Felt:
         try:

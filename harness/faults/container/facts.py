@@ -79,6 +79,14 @@ class Marks(Protocol):
 
 
 @runtime_checkable
+class Parts(Protocol):
+    """A kind that a second container feels as well: it must be as free to be hit as the victims are."""
+
+    def other_end(self, fault: Fault) -> Container:
+        """That container, as it is now. Raises BadInput when there is none."""
+
+
+@runtime_checkable
 class Outlasts(Protocol):
     """A kind that leaves something on the host, which may still be there when its container has been removed."""
 

@@ -17,7 +17,7 @@ from harness.clients.netns import Namespace
 from harness.errors import BadInput
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.container.facts import Container
+from harness.faults.container.facts import Container, facts
 from harness.faults.container.namespace import MARK, Inside, mark_of
 from harness.journal import Json
 
@@ -112,6 +112,10 @@ class Partition(_Firewall):
             rules = found.setdefault("ip6tables" if ":" in address else "iptables", [])
             rules += [f"-s {address} -j DROP", f"-d {address} -j DROP"]
         return {tool: {"jumps": _IN_AND_OUT, "rules": rules} for tool, rules in found.items()}
+
+    def other_end(self, fault: Fault) -> Container:
+        """Nothing is put there, but it misses the victim as much as the victim misses it."""
+        return facts(self._peer(fault))
 
     def marks(self, now: Container) -> tuple[str, ...]:
         """Of loss and dns too: one kind looks for all."""

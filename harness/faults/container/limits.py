@@ -17,6 +17,7 @@ from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.faults.container.facts import Container
 from harness.faults.container.hands import Hands
+from harness.faults.container.state import refuse_lost_ports, refuse_unaccepted_loss
 from harness.journal import Json
 from harness.units import format_bytes
 
@@ -137,7 +138,10 @@ class Memory(_Limit):
     names = ("Memory", "MemorySwap")
 
     def check(self, now: Container, fault: Fault) -> None:
-        """Refuse a ceiling that the Engine refuses, that is none, or that is below what is used now."""
+        """Refuse a ceiling that the Engine refuses, that is none, or that is below what is used now.
+
+        Above it the kernel kills, as `kill` does: what is lost with the container's end must be accepted.
+        """
         if _bytes(fault) < LEAST_MEMORY_BYTES:
             raise BadInput(
                 f"fault {fault.name}: a memory limit of {format_bytes(_bytes(fault))} is below Docker's least",
@@ -150,6 +154,8 @@ class Memory(_Limit):
                 hint="ask for less",
             )
         self._refuse_below_use(now, fault)
+        refuse_unaccepted_loss(now, fault)
+        refuse_lost_ports(now, fault)
 
     def before(self, now: Container, fault: Fault) -> Mapping[str, Json]:
         """The limits; once more seen that they are above what is used."""

@@ -42,7 +42,7 @@ def refuse_lost_ports(now: Container, fault: Fault) -> None:
     if now.loose_ports:
         raise BadInput(
             f"fault {fault.name}: container {now.name} publishes {', '.join(now.loose_ports)} on a random host port, "
-            f"which a {fault.kind} changes: nobody would find it again",
+            "which changes with each start and each network: nobody would find it again",
             hint="publish on a fixed port, such as 127.0.0.1:18080:8080",
         )
 
@@ -52,12 +52,12 @@ def refuse_unaccepted_loss(now: Container, fault: Fault) -> None:
     if fault.irreversible or not (now.auto_remove or now.tmpfs):
         return
     why = (
-        f"was started with --rm: a {fault.kind} would remove it for good"
+        "was started with --rm: its end would remove it for good"
         if now.auto_remove
-        else f"keeps files in tmpfs ({', '.join(now.tmpfs)}): a {fault.kind} would lose them"
+        else f"keeps files in tmpfs ({', '.join(now.tmpfs)}): its end would lose them"
     )
     raise BadInput(
-        f"fault {fault.name}: container {now.name} {why}",
+        f"fault {fault.name}: container {now.name}, which {fault.kind} may end, {why}",
         hint="if that may be, write `irreversible: accepted` on the fault",
     )
 

@@ -93,13 +93,17 @@ class Victims:
         """A fresh look at each. Raises BadInput for one that is not there, protected, paused or not running."""
         seen = tuple(self._look(fault, name) for name in self.names(fault))
         for now in seen:
-            _refuse(now, fault)
-            if not self._allowed(now.name, now.labels):
-                raise BadInput(
-                    f"fault {fault.name}: container {now.name} is outside of targets",
-                    hint="see targets: in the experiment and in harness.toml, its names and labels",
-                )
+            self.refuse(fault, now)
         return seen
+
+    def refuse(self, fault: Fault, now: Container) -> None:
+        """Refuse what is protected, outside of the allow-list, paused or not running. Raises BadInput."""
+        _refuse(now, fault)
+        if not self._allowed(now.name, now.labels):
+            raise BadInput(
+                f"fault {fault.name}: container {now.name} is outside of targets",
+                hint="see targets: in the experiment and in harness.toml, its names and labels",
+            )
 
     def refuse_too_many(self, fault: Fault, victims: Sequence[Container], most: float) -> None:
         """Refuse a fault that hits more than the share `most` of the replicas of a service."""

@@ -8,6 +8,22 @@ from harness.units import NS_PER_MS
 
 LONGEST_MS = 12_000
 """Longer than this nobody waits for one injection or one healing."""
+_CALL = r"(GET|HEAD|POST|PUT|PATCH|DELETE) +(https?://(\{[\w.-]+\}|[^\s/{}?#]+)|\{[\w.-]+\})([/?#:]\S*)?\s*"
+_HEADERS = r"\s*([\w!#$%&'*+.^`|~-]+[ \t]*:[^\n]*(\n\s*|$))*"
+_STATUSES = r"\s*[1-5]\d\d(-[1-5]\d\d)?(\s*,\s*[1-5]\d\d(-[1-5]\d\d)?)*\s*"
+
+
+def _call(name: str, doc: str, *, required: bool = False, required_unless_irreversible: bool = False) -> Param:
+    such_as = "a method and a URL such as POST http://127.0.0.1:8080/flags/x or PUT http://{api}/flags/x"
+    return Param(
+        name=name,
+        unit="text",
+        pattern=_CALL,
+        such_as=such_as,
+        doc=doc,
+        required=required,
+        required_unless_irreversible=required_unless_irreversible,
+    )
 
 
 def _timeout(default: str) -> Param:
@@ -53,19 +69,31 @@ HTTP = Kind(
     driver="http",
     name="call",
     params=(
-        Param(name="inject", unit="text", required=True, doc="method and URL that put the fault in force"),
-        Param(
-            name="heal",
-            unit="text",
+        _call("inject", "method and URL that put the fault in force", required=True),
+        _call(
+            "heal",
+            "method and URL that take it back; also when called twice, or before or in the middle of `inject`",
             required_unless_irreversible=True,
-            doc="method and URL that take it back; also when called twice, or before or in the middle of `inject`",
         ),
-        Param(name="confirm", unit="text", doc="method and URL that tell; answered 2xx: in force. Must change nothing"),
+        _call("confirm", "method and URL that tell; answered 2xx: in force. Must change nothing"),
         Param(name="confirm_text", unit="text", doc="in force only if the answer to `confirm` contains this"),
         Param(name="body", unit="text", doc="sent with `inject`"),
         Param(name="heal_body", unit="text", doc="sent with `heal`"),
-        Param(name="headers", unit="text", doc="sent with all three, one `Name: value` a line"),
-        Param(name="expect", unit="text", default="200-299", doc="statuses of `inject` and `heal` that mean done"),
+        Param(
+            name="headers",
+            unit="text",
+            pattern=_HEADERS,
+            such_as="`Name: value` on each line",
+            doc="sent with all three, one `Name: value` a line",
+        ),
+        Param(
+            name="expect",
+            unit="text",
+            pattern=_STATUSES,
+            such_as="statuses such as 204 or 200-299,404",
+            default="200-299",
+            doc="statuses of `inject` and `heal` that mean done",
+        ),
         _timeout("5s"),
     ),
     felt="`confirm` is answered 2xx, with `confirm_text`; without it `inject` was answered well, and the proof says so",

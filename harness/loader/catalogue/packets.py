@@ -37,6 +37,7 @@ PACKETS = (
             Param(
                 name="port",
                 unit="number",
+                whole=True,
                 default=0,
                 maximum=65535,
                 doc="only packets from or to this port, TCP or UDP; without it all but loopback",

@@ -24,6 +24,7 @@ PROCESSES = (
             Param(
                 name="limit",
                 unit="number",
+                whole=True,
                 minimum=1,
                 maximum=1 << 20,
                 required=True,

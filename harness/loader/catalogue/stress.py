@@ -5,7 +5,9 @@ from __future__ import annotations
 from harness.loader.catalogue.kind import Kind
 from harness.loader.parameter import Param
 
-WORKERS = Param(name="workers", unit="number", minimum=1, maximum=64, default=1, doc="how many helper processes")
+WORKERS = Param(
+    name="workers", unit="number", whole=True, minimum=1, maximum=64, default=1, doc="how many helper processes"
+)
 LOAD = Param(
     name="load",
     unit="share",

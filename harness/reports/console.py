@@ -33,9 +33,13 @@ def summary(verdict: Verdict, evidence: Evidence, folder: str, *, colour: bool =
 
 
 def _parts(told: Story, verdict: Verdict, folder: str) -> Iterator[RenderableType]:
-    style = _STYLES[told.outcome]
-    yield Text.assemble((f"{told.symbol} {told.word}", f"bold {style}"), f"  {told.experiment}")
+    style = f"bold {_STYLES[told.mood]}{' reverse' if told.target.clean is False else ''}"
+    yield Text.assemble((f"{told.symbol} {told.word}", style), f"  {told.experiment}")
     yield Text(told.headline)
+    if told.target.clean is not False:
+        yield Text(f"{told.target.sentence}.", style="" if told.target.clean else "yellow")
+    for what, _ in told.target.left:
+        yield Text.assemble(("Left: ", "bold red"), what)
     yield Text("")
     if told.rows:
         yield _findings(told)

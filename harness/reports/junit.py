@@ -22,8 +22,8 @@ def junit(verdict: Verdict, evidence: Evidence) -> bytes:
     """The verdict as JUnit XML."""
     name = clean(evidence.experiment.name)
     cases = [_case(finding, name) for finding in verdict.findings]
-    if verdict.exit_code and all(finding.outcome is Outcome.PASS for finding in verdict.findings):
-        cases.append(_not_green(verdict, name))
+    if verdict.dirty or (verdict.exit_code and all(one.outcome is Outcome.PASS for one in verdict.findings)):
+        cases.append(_not_green(verdict, name, clean(evidence.header.run)))
     failures = sum(case.find("failure") is not None for case in cases)
     length_s = max((stage.end_ns for stage in evidence.stages), default=evidence.zero_ns) - evidence.zero_ns
     counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0", "skipped": "0"}
@@ -69,10 +69,10 @@ def _lines(finding: Finding) -> list[str]:
     return lines + [f"guard: {clean(guard, _TEXT)}" for guard in finding.guards]
 
 
-def _not_green(verdict: Verdict, experiment: str) -> ET.Element:
+def _not_green(verdict: Verdict, experiment: str, run: str) -> ET.Element:
     """The case that keeps CI red when no finding does: nothing was judged, or the run was stopped or left dirty."""
     case = ET.Element("testcase", classname=f"{experiment}.run", name="verdict", time="0.000")
-    why = headline(verdict)
+    why = headline(verdict, run)
     if verdict.interrupted and not verdict.dirty:
         why = "The run was stopped by a signal."
     kind = "inconclusive" if not verdict.dirty else "dirty"

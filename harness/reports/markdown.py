@@ -20,6 +20,7 @@ def markdown(told: Story, plots: Sequence[tuple[str, str, str]] = ()) -> str:
 def _blocks(told: Story, plots: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     yield f"# {told.symbol} {told.word}: {md(told.experiment)}\n"
     yield f"**{md(told.headline, 400)}**\n"
+    yield from _target(told)
     yield f"Hypothesis: {md(told.hypothesis, 1000)}\n"
     yield from _table(("", ""), told.key_facts)
     yield "## By the numbers\n"
@@ -41,6 +42,13 @@ def _blocks(told: Story, plots: Sequence[tuple[str, str, str]]) -> Iterator[str]
     yield from (f"{md(why)}:\n\n    {command}\n" for why, command in told.commands)
     yield "## Provenance\n"
     yield from _table(("", ""), told.provenance)
+
+
+def _target(told: Story) -> Iterator[str]:
+    mark = {True: "\N{CHECK MARK}", False: "\N{MULTIPLICATION X}", None: "?"}[told.target.clean]
+    yield f"{mark} {md(told.target.sentence)}\n"
+    if told.target.left:
+        yield from _table(("Left on the target", "Type"), told.target.left)
 
 
 def _number(row: Row) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from harness.evidence import Evidence, FaultSpan
 from harness.reports import words
 from harness.reports.escape import clean
+from harness.reports.target import Target, left_of, target_of
 from harness.units import NS_PER_MS, NS_PER_S
 from harness.verdict import BreakingPoint, Finding, Outcome, Verdict
 
@@ -25,6 +26,7 @@ STATE_WORDS = {"good": "holds", "broke": "broke", "undecided": "undecided"}
 _MOST_EXEMPLARS = 12
 _SCOPE = re.compile(r"(?<=\S) (?:in|during) (?:(?! for ).)+")
 _NAME = 60
+DIRTY = "TARGET LEFT DIRTY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +81,12 @@ class Story:
     run: str
     started: str
     outcome: Outcome
+    mood: Outcome
+    """What colours the report: the outcome, but a failure when the target was left dirty."""
     word: str
     symbol: str
     headline: str
+    target: Target
     key_facts: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
     point: str
@@ -101,6 +106,7 @@ class Story:
 def story(verdict: Verdict, evidence: Evidence) -> Story:
     """The report of a run in words."""
     rows = tuple(sorted(map(_row, verdict.findings), key=lambda row: _ORDER[row.outcome]))
+    mood = Outcome.FAIL if verdict.dirty else verdict.outcome
     samples = tuple(_samples(evidence))
     return Story(
         experiment=clean(evidence.experiment.name, _NAME),
@@ -108,9 +114,11 @@ def story(verdict: Verdict, evidence: Evidence) -> Story:
         run=clean(evidence.header.run, _NAME),
         started=clean(evidence.header.wall, 40),
         outcome=verdict.outcome,
-        word=verdict.outcome.value.upper(),
-        symbol=SYMBOLS[verdict.outcome],
-        headline=headline(verdict),
+        mood=mood,
+        word=DIRTY if verdict.dirty else verdict.outcome.value.upper(),
+        symbol=SYMBOLS[mood],
+        headline=headline(verdict, clean(evidence.header.run, _NAME)),
+        target=target_of(verdict, evidence),
         key_facts=tuple(_key_facts(verdict, evidence)),
         rows=rows,
         point=point_sentence(verdict.breaking_point),
@@ -131,11 +139,17 @@ def story(verdict: Verdict, evidence: Evidence) -> Story:
 _ORDER = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
 
 
-def headline(verdict: Verdict) -> str:
-    """The verdict's reason in one line."""
+def headline(verdict: Verdict, run: str) -> str:
+    """The verdict's reason in one line; what was left on the target outranks it."""
     if verdict.dirty:
-        left = ", ".join(clean(name, _NAME) for name in verdict.dirty)
-        return f"The target was left dirty: {left} could not be taken back. Run `harness heal`."
+        names = [left_of(line)[0].partition(":")[0] for line in verdict.dirty]
+        left = ", ".join([*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])])
+        rest = f"Apart from that: {verdict.outcome.value}. " if verdict.findings else ""
+        return f"{left} could not be taken back; type: harness heal --run {run}. {rest}{_reason(verdict)}"
+    return _reason(verdict)
+
+
+def _reason(verdict: Verdict) -> str:
     if not verdict.findings:
         return "Nothing was judged: there are no findings."
     worst = [finding for finding in verdict.findings if finding.outcome is verdict.outcome]
@@ -336,8 +350,6 @@ def _provenance(evidence: Evidence) -> Iterator[tuple[str, str]]:
     yield "Started", clean(header.wall, 40)
     yield "Seed", str(header.seed)
     yield "Journal", f"schema {header.schema}"
-    if evidence.checked:
-        yield "Checked at the end", clean(evidence.checked)
     for name, value in _flat(header.facts):
         yield clean(name, 40), clean(value)
 

@@ -77,6 +77,11 @@ def interval(bounds: tuple[float | None, float | None] | None, unit: str) -> str
     return f"{number if same and space else low}{NO_VALUE}{high}" if same else f"{low} to {high}"
 
 
+def things(number: int) -> str:
+    """1 thing, 2 things."""
+    return f"{number} thing{'s' * (number != 1)}"
+
+
 def miss(observed: float | None, limit: float | None) -> str:
     """How far a value lies from its limit: 312 % over, 12 % under, 76 times the limit; empty without a limit."""
     if observed is None or limit is None or limit == 0:

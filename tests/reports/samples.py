@@ -40,7 +40,7 @@ def small_evidence(endpoint: str = "GET /", message: str = "503 Service Unavaila
     evidence = measure(builder.events())
     defect = Defect(kind="requests lost", flatters=True, detail="requests never answered: 3 of 80")
     windows = tuple(replace(one, defects=(defect,) if one.stage == "level-50" else ()) for one in evidence.windows)
-    return replace(evidence, windows=windows)
+    return replace(evidence, windows=windows, checked="target left clean: checked at 16.4 s, and asked of toxiproxy")
 
 
 def small_verdict(endpoint: str = "GET /", because: str = "40 % of 450 answers failed") -> Verdict:

@@ -50,6 +50,29 @@ def test_a_run_stopped_at_once_says_so() -> None:
     assert "SIGINT" in text
 
 
+def test_a_clean_target_is_told_with_the_time_of_day() -> None:
+    """Beside the verdict stands that the target was looked at, when, and by whom."""
+    lines = summary(small_verdict(), small_evidence(), "x").splitlines()
+    assert any(line.startswith("Target left clean: checked at 21:04:26 UTC") for line in lines[:4])
+
+
+def test_a_dirty_target_takes_the_place_of_a_pass() -> None:
+    """All limits held and a toxic is still there: nobody may read PASS first; name, reason and command are told."""
+    passed = replace(small_verdict(), outcome=Outcome.PASS, findings=small_verdict().findings[:1])
+    verdict = replace(passed, dirty=("slow-db: latency on db: no answer; type: curl -X DELETE http://x/y",))
+    lines = summary(verdict, small_evidence(), "x", columns=200).splitlines()
+    assert lines[0].startswith("✕ TARGET LEFT DIRTY")
+    assert lines[1].startswith("slow-db could not be taken back; type: harness heal --run ")
+    assert "Apart from that: pass." in lines[1]
+    assert lines[2] == "Left: slow-db: latency on db: no answer"
+
+
+def test_nobody_knows_whether_a_run_without_end_left_the_target_clean() -> None:
+    """No check, no claim."""
+    text = " ".join(summary(small_verdict(), replace(small_evidence(), checked=""), "x").split())
+    assert "Not known whether the target was left clean" in text
+
+
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [

@@ -112,3 +112,20 @@ def test_a_run_without_anything_has_a_page() -> None:
     text = html(story(judge(evidence), evidence))
     assert "SIGINT" in text
     assert "<tbody>\n</tbody>" not in text
+
+
+def test_a_dirty_target_is_the_first_thing_on_the_page() -> None:
+    """Title, big word, what is left and the whole command to type; no word of being clean."""
+    command = f"curl -X DELETE http://127.0.0.1:8474/proxies/db/toxics/{'x' * 400}"
+    verdict = replace(small_verdict(), outcome=Outcome.PASS, dirty=(f"slow-db: latency on db: gone; type: {command}",))
+    page = html(story(verdict, small_evidence()))
+    assert "<title>TARGET LEFT DIRTY: ladder</title>" in page
+    assert '<div class="verdict fail dirty">' in page
+    assert f"<code>{command}</code>" in page
+    assert "left clean" not in page
+
+
+def test_a_clean_target_is_told_below_the_verdict() -> None:
+    """Seen without scrolling: when it was checked."""
+    page = html(story(small_verdict(), small_evidence()))
+    assert page.index("Target left clean: checked at 21:04:26 UTC") < page.index("<h2>")

@@ -8,14 +8,17 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 from harness.evidence.measure import measure
 from harness.judges import judge
 from harness.reports import inline
 from harness.reports.plots import PLOTS, plots, style
 from harness.reports.plots.ladder import rungs
-from harness.reports.plots.timeline import MOST_LANES, lanes, thin, timeline
+from harness.reports.plots.timeline import MOST_LANES, lanes, panels, thin, timeline
 from harness.testing import synthetic_ladder
+from harness.units import NS_PER_S
 from tests.reports.samples import empty_evidence, hostile, ladder, small_evidence, small_verdict
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -102,21 +105,66 @@ def test_few_points_are_left_alone() -> None:
 
 
 def test_names_of_faults_in_the_strip_do_not_touch() -> None:
-    """Faults at the same time get a lane each, and never more lanes than fit."""
+    """Faults at the same time get a lane each, and never more lanes than fit; beyond them bars have no name."""
     _, evidence = ladder()
     fault = evidence.faults[0]
     for count in (2, 5, 30):
         many = replace(evidence, faults=tuple(replace(fault, name=f"fault-{n}") for n in range(count)))
         used = lanes(timeline(small_verdict(), many, style.NARROW))
-        assert len(set(used.values())) == min(count, MOST_LANES)
+        assert len({place.lane for place in used}) == min(count, MOST_LANES)
+        assert sum(bool(place.label) for place in used) == min(count, MOST_LANES)
+
+
+def test_repetitions_in_one_lane_are_numbered() -> None:
+    """The first bar of a repeated fault has its name; the others beside it need only their number."""
+    _, evidence = ladder()
+    fault, asked = evidence.experiment.faults[0], evidence.faults[0]
+    names = [f"{fault.name}-{number}" for number in (1, 2, 3)]
+    faults = tuple(replace(fault, name=name, group=fault.name) for name in names)
+    spans = tuple(
+        replace(asked, name=name, asked_ns=at * NS_PER_S, in_force_ns=at * NS_PER_S, over_ns=(at + 2) * NS_PER_S)
+        for name, at in zip(names, (10, 40, 70), strict=True)
+    )
+    repeated = replace(evidence, experiment=replace(evidence.experiment, faults=faults), faults=spans, zero_ns=0)
+    used = lanes(timeline(small_verdict(), repeated, style.WIDE))
+    assert [(place.lane, place.label) for place in used] == [(1, "slow-db-1"), (1, "2"), (1, "3")]
+
+
+def edges(axes: Axes) -> list[tuple[float, float, float | None]]:
+    """The x extents and opacity of what is drawn in the faults' colour."""
+    found = [patch for patch in axes.patches if to_hex(patch.get_facecolor()) == style.ORANGE]
+    return [
+        (box.x0, box.x1, patch.get_alpha())
+        for patch in found
+        for box in [patch.get_path().get_extents(patch.get_patch_transform())]
+    ]
+
+
+def test_bands_are_drawn_between_confirmed_edges() -> None:
+    """Asked at 10 s, in force at 20 s, asked to end at 30 s, over at 40 s: the band is 20 to 40, lighter from 10."""
+    verdict, evidence = ladder()
+    fault = replace(
+        evidence.faults[0], asked_ns=10 * NS_PER_S, in_force_ns=20 * NS_PER_S, heal_asked_ns=30 * NS_PER_S,
+        over_ns=40 * NS_PER_S,
+    )  # fmt: skip
+    line = timeline(verdict, replace(evidence, faults=(fault,), zero_ns=0), style.WIDE)
+    with style.styled():
+        figure, (panel,) = panels(line, [2.0])
+    strip = figure.axes[0]
+    assert edges(strip) == [(10.0, 20.0, pytest.approx(0.4)), (20.0, 40.0, None)]
+    assert [(start, end) for start, end, _ in edges(panel)] == [(20.0, 40.0)]
 
 
 def test_a_fault_that_never_came_has_no_band() -> None:
-    """Bands are drawn from confirmed edges only."""
+    """It is marked where it was asked for, and called not injected; nothing is shaded."""
     verdict, evidence = ladder()
     never = tuple(replace(fault, in_force_ns=None) for fault in evidence.faults)
+    line = timeline(verdict, replace(evidence, faults=never), style.WIDE)
+    with style.styled():
+        figure, _ = panels(line, [2.0])
+    assert [edges(axes) for axes in figure.axes] == [[], []]
     svg = plots(verdict, replace(evidence, faults=never), ("latency",))["latency.svg"]
-    assert "slow-db" not in words_of(svg)
+    assert "slow-db: not injected" in words_of(svg)
 
 
 def test_without_a_breaking_point_the_ladder_shows_the_stages() -> None:

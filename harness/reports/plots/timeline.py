@@ -1,7 +1,7 @@
 """What all plots over time share: the clock axis, the strip of stages and faults above it, and honest lines.
 
-strip  | 100 |  500 users  |  1,000 users  |  5,000 users x |      <- holds, and one bar per fault between
-       |        == slow-db      == freeze-payment           |         its *confirmed* edges
+strip  | 100 |  500 users  |  1,000 users  |  5,000 users x |      <- holds, and one bar per fault between its
+       |       -== slow-db     -== freeze-payment           |         *confirmed* edges; lighter from when it was asked
 panel  |   the same spans, faintly, behind the data         |
 """
 
@@ -30,6 +30,7 @@ _LANE_IN = 0.19
 _CHAR_IN = 0.068
 _MARGIN_IN = 0.95
 MOST_LANES = 8
+_UNSURE = 0.4
 _AXIS_IN = 0.45
 
 
@@ -73,7 +74,7 @@ def timeline(verdict: Verdict, evidence: Evidence, page: Page) -> Timeline:
 def panels(line: Timeline, heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """A figure with the strip on top and panels below it, the spans drawn behind them, the clock under the last."""
     placed = lanes(line)
-    depth = 1 + max(placed.values(), default=0)
+    depth = 1 + max((place.lane for place in placed), default=0)
     strip_in = _LANE_IN * (depth + 1) + 0.1
     figure, (strip, *rest) = style.paper(line.page, [strip_in, *heights_in[:-1], heights_in[-1] + _AXIS_IN])
     _draw_strip(strip, line, placed, depth)
@@ -142,7 +143,7 @@ def limit_line(axes: Axes, line: Timeline, limit: Limit, color: str, label: str)
     names = {stage.name for stage in line.evidence.experiment.stages_in(limit.scope)}
     faults = {fault.name for fault in line.evidence.experiment.faults_in(limit.scope)}
     spans = [(line.x(stage.hold_ns), line.x(stage.end_ns)) for stage in line.evidence.stages if stage.name in names]
-    spans += [(start, end) for name, start, end in _fault_spans(line) if name in faults]
+    spans += [(band.start, band.end) for band in bands(line) if band.confirmed and band.name in faults]
     if spans:
         starts, ends = zip(*spans, strict=True)
         axes.hlines(
@@ -156,34 +157,84 @@ def _chars(line: Timeline, seconds: float) -> float:
     return seconds / line.end_s * (line.page.width_in - _MARGIN_IN) / _CHAR_IN
 
 
-def _fault_spans(line: Timeline) -> list[tuple[str, float, float]]:
-    spans = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A fault on the x axis: asked for, confirmed in force, confirmed over. One never in force is a moment."""
+
+    name: str
+    group: str
+    asked: float
+    start: float
+    end: float
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a band stands in the strip: its lane (from 1), and the name beside it ("" where there is no room)."""
+
+    lane: int
+    label: str
+
+
+def bands(line: Timeline) -> list[Band]:
+    """The faults of a run in the order in which they were intended."""
+    groups = {fault.name: fault.group for fault in line.evidence.experiment.faults}
+    found = []
     for fault in line.evidence.faults:
-        if fault.in_force_ns is not None:
-            over = line.end_s if fault.over_ns is None else line.x(fault.over_ns)
-            spans.append((fault.name, line.x(fault.in_force_ns), min(over, line.end_s)))
-    return spans
+        asked_ns = fault.in_force_ns if fault.asked_ns is None else fault.asked_ns
+        start_ns = asked_ns if fault.in_force_ns is None else fault.in_force_ns
+        if asked_ns is None or start_ns is None:
+            continue
+        over = line.end_s if fault.over_ns is None else min(line.x(fault.over_ns), line.end_s)
+        confirmed, start = fault.in_force_ns is not None, line.x(start_ns)
+        found.append(
+            Band(
+                name=fault.name, group=groups.get(fault.name, ""), asked=line.x(asked_ns), start=start,
+                end=max(start, over) if confirmed else start, confirmed=confirmed,
+            )
+        )  # fmt: skip
+    return found
 
 
-def lanes(line: Timeline) -> dict[int, int]:
-    """Fault index -> lane (from 1): the highest lane in which bar and name touch no other."""
+def lanes(line: Timeline) -> list[Place]:
+    """A place for each band: the highest lane in which bar and name touch no other.
+
+    Of repetitions in one lane the first has the whole name, the others their number.
+    """
     free: list[float] = []
-    placed: dict[int, int] = {}
-    per_char = line.end_s * _CHAR_IN / (line.page.width_in - _MARGIN_IN)
-    for index, (name, start, end) in enumerate(_fault_spans(line)):
-        needed = (len(style.name(name)) + 2) * per_char
-        left = end + needed > line.end_s
-        low, high = (start - needed, end) if left else (start, end + needed)
-        lane = next((at for at, until in enumerate(free) if until <= low), len(free))
-        if lane == len(free) and lane < MOST_LANES:
-            free.append(high)
-        lane = min(lane, MOST_LANES - 1)
-        free[lane] = max(free[lane], high)
-        placed[index] = lane + 1
-    return placed
+    owners: dict[int, str] = {}
+    places = []
+    for band in bands(line):
+        at = next((at for at, owner in owners.items() if band.group and owner == band.group), None)
+        if at is not None and free[at] <= _reach(line, band, number := band.name.removeprefix(f"{band.group}-"))[0]:
+            label = number
+        else:
+            label = style.name(band.name) if band.confirmed else f"{style.name(band.name)}: not injected"
+            low = _reach(line, band, label)[0]
+            at = next((at for at, until in enumerate(free) if until <= low), len(free))
+        if at == MOST_LANES:
+            places.append(Place(lane=MOST_LANES, label=""))
+            continue
+        free += [0.0] * (at == len(free))
+        free[at], owners[at] = _reach(line, band, label)[1], band.group
+        places.append(Place(lane=at + 1, label=label))
+    return places
 
 
-def _draw_strip(axes: Axes, line: Timeline, placed: dict[int, int], depth: int) -> None:
+def _reach(line: Timeline, band: Band, label: str) -> tuple[float, float]:
+    """What bar and name take of the x axis: the name stands to the right, or to the left where the run ends."""
+    needed = (len(label) + 2) * line.end_s * _CHAR_IN / (line.page.width_in - _MARGIN_IN)
+    if _leftwards(line, band, label):
+        return band.asked - needed, band.end
+    return band.asked, band.end + needed
+
+
+def _leftwards(line: Timeline, band: Band, label: str) -> bool:
+    return _chars(line, line.end_s - band.end) < len(label) + 2
+
+
+def _draw_strip(axes: Axes, line: Timeline, placed: Sequence[Place], depth: int) -> None:
     axes.set_ylim(depth, 0)
     axes.axis("off")
     for stage in line.evidence.stages:
@@ -194,14 +245,23 @@ def _draw_strip(axes: Axes, line: Timeline, placed: dict[int, int], depth: int) 
                   edgecolor=style.PAPER, linewidth=1.5)  # fmt: skip
         axes.text((start + end) / 2, 0.45, _stage_label(line, stage, end - start), ha="center", va="center_baseline",
                   fontsize=8, color=style.PAPER if broke else style.INK, clip_on=True)  # fmt: skip
-    for index, (name, start, end) in enumerate(_fault_spans(line)):
-        middle = placed[index] + 0.5
-        axes.barh(middle, end - start, left=start, height=0.42, color=style.ORANGE)
-        label = style.name(name)
-        left = _chars(line, line.end_s - end) < len(label) + 1
+    for band, place in zip(bands(line), placed, strict=True):
+        _draw_band(axes, line, band, place)
+
+
+def _draw_band(axes: Axes, line: Timeline, band: Band, place: Place) -> None:
+    middle = place.lane + 0.5
+    if band.confirmed:
+        axes.barh(middle, band.start - band.asked, left=band.asked, height=0.42, color=style.ORANGE, alpha=_UNSURE)
+        axes.barh(middle, band.end - band.start, left=band.start, height=0.42, color=style.ORANGE)
+    else:
+        axes.plot([band.asked], [middle], marker="x", color=style.VERMILLION, markersize=5, markeredgewidth=1.5)
+    if place.label:
+        left = _leftwards(line, band, place.label)
         axes.annotate(
-            label, (start if left else end, middle), xytext=(-4 if left else 4, 0), textcoords="offset points",
-            ha="right" if left else "left", va="center_baseline", fontsize=8, annotation_clip=False,
+            place.label, (band.asked if left else band.end, middle), xytext=(-4 if left else 4, 0),
+            textcoords="offset points", ha="right" if left else "left", va="center_baseline", fontsize=8,
+            annotation_clip=False,
         )  # fmt: skip
 
 
@@ -220,7 +280,8 @@ def _draw_spans(axes: Axes, line: Timeline) -> None:
     for stage in line.evidence.stages:
         axes.axvspan(line.x(stage.hold_ns), line.x(stage.end_ns), color=style.BAND, linewidth=0, zorder=0)
         axes.axvline(line.x(stage.start_ns), color=style.PAPER, linewidth=1.5, zorder=0.2)
-    for _, start, end in _fault_spans(line):
-        axes.axvspan(start, end, color=style.ORANGE, alpha=0.22, linewidth=0, zorder=0.5)
+    for band in bands(line):
+        if band.confirmed:
+            axes.axvspan(band.start, band.end, color=style.ORANGE, alpha=0.22, linewidth=0, zorder=0.5)
     if line.broke_at is not None:
         axes.axvline(line.x(line.broke_at.hold_ns), color=style.VERMILLION, linewidth=1.2, zorder=1)

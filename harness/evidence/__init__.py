@@ -35,7 +35,7 @@ DEFECTS: Mapping[str, str] = {
     "requests lost": "requests never answered before the run ended; their latency is unknown and long",
     "not accounted": "started is not finished + lost: requests disappeared",
     "fault not felt": "a fault of this window was not shown to have its effect",
-    "fault left over": "a fault of an earlier stage was still in force",
+    "fault left over": "a fault that should have been over was still in force",
     "fault failed": "a fault of this window could not be injected or healed as planned",
     "latency clamped": "latencies beyond one hour were recorded as one hour",
     "clock jump": "the generator reported no second for a while: a suspended or stalled machine",

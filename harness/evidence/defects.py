@@ -109,6 +109,8 @@ def _fault_failed(window: Window, evidence: Evidence) -> str:
 
 def _fault_left(window: Window, evidence: Evidence) -> str:
     for fault in evidence.faults:
+        if fault.stage == window.stage and fault.over_ns and (fault.heal_asked_ns or 0) > window.first * NS_PER_S:
+            continue  # they overlap by plan
         after_stage = window.first * NS_PER_S >= (fault.asked_ns or 0) and fault.name not in window.faults
         if after_stage and (fault.over_ns is None or fault.over_ns > window.first * NS_PER_S):
             return f"{fault.name} was still in force"

@@ -21,7 +21,7 @@ from harness.clients.process import NoSuchProcessError, started_at, stopped
 from harness.clock import Clock, Inbox, SystemClock
 from harness.errors import EnvironmentBroke, HarnessError
 from harness.experiment import Fault
-from harness.faults import Before, Notes, Settles
+from harness.faults import Before, Notes, Settles, Takes
 from harness.journal import Aborted, Event, FaultHealed, FaultIntended, RunEnded, Trouble, Writer, read
 from harness.ledger import Account, Failed, Healed, Ledger, Open, Opened
 from harness.result import JOURNAL
@@ -31,6 +31,8 @@ from harness.units import NS_PER_S
 CALL_LIMIT_NS = 15 * NS_PER_S
 AGAIN_NS = (NS_PER_S // 4, NS_PER_S // 2, NS_PER_S, 2 * NS_PER_S)
 SETTLE_EVERY_NS = NS_PER_S // 2
+SETTLE_MOST = 40
+"""How often at most: what may settle for minutes is healed less often."""
 SETTLE_NS = NS_PER_S
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -134,8 +136,8 @@ class Hand:
         """Heal one record; why it failed, or the empty string."""
         try:
             healer = self._healer_of(one.undo.driver)
-            self._attempt(lambda: healer.heal(one.undo.fault, one.undo.before), CALL_LIMIT_NS)
-            self._notes += healer.notes() if isinstance(healer, Notes) else ()
+            self._attempt(lambda: healer.heal(one.undo.fault, one.undo.before), _limit_ns(healer, one))
+            self._notes += tuple(map(str, healer.notes())) if isinstance(healer, Notes) else ()
         except HarnessError as error:
             return f"{error}" + (f" ({error.hint})" if error.hint else "")
         except Exception as error:  # noqa: BLE001 - a defect in one driver must not keep the others from healing
@@ -144,17 +146,18 @@ class Hand:
 
     def _settle(self, one: Open) -> str:
         """Heal until nothing that its dead caller asked for can come any more; the last answer counts."""
-        until_ns = self._clock.now() + self._settle_ns(one)
+        settle_ns = self._settle_ns(one)
+        until_ns = self._clock.now() + settle_ns
         why = ""
         while self._clock.now() < until_ns:
-            self._pause(SETTLE_EVERY_NS)
+            self._pause(max(SETTLE_EVERY_NS, settle_ns // SETTLE_MOST))
             why = self._try(one)
         return why
 
     def _settle_ns(self, one: Open) -> int:
         try:
             healer = self._healer_of(one.undo.driver)
-            return healer.settle_ns(one.undo.fault, one.undo.before) if isinstance(healer, Settles) else SETTLE_NS
+            return int(healer.settle_ns(one.undo.fault, one.undo.before)) if isinstance(healer, Settles) else SETTLE_NS
         except Exception:  # noqa: BLE001 - a driver that cannot tell gets the usual time
             return SETTLE_NS
 
@@ -168,6 +171,15 @@ class Hand:
             self._ledger.append(record)
         except OSError:
             return
+
+
+def _limit_ns(healer: Healer, one: Open) -> int:
+    """How long one call may take."""
+    try:
+        asked_ns = int(healer.limits_ns(one.undo.fault, one.undo.before)[1]) if isinstance(healer, Takes) else 0
+    except Exception:  # noqa: BLE001 - a driver that cannot tell gets the usual time
+        asked_ns = 0
+    return max(CALL_LIMIT_NS, asked_ns)
 
 
 @contextmanager

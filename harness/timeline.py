@@ -19,7 +19,7 @@ from harness.experiment import Experiment, Fault, Limit, Stage
 from harness.loader.catalogue import Kind, find
 from harness.loader.limits import samples_to_decide
 from harness.plan import EnterStage, Heal, Inject, Plan, users_at
-from harness.units import NS_PER_S, format_duration, format_percent
+from harness.units import NS_PER_MS, NS_PER_S, format_duration, format_percent
 
 WIDTH = 100
 LEAST_WIDTH = 72
@@ -232,6 +232,9 @@ def _healing(faults: Sequence[_InForce], kinds: tuple[Kind, ...], width: int) ->
     undone = {(each.fault.driver, each.fault.kind): kind for each in faults if (kind := _undone(each.fault, kinds))}
     for kind in undone.values():
         lines += _labelled("" if lines else "healing", f"{kind.key} {kind.name}: {kind.undo}", width)
+    for name in dict.fromkeys(each.fault.group or each.fault.name for each in faults if _slow(each.fault)):
+        text = f"{name} may take longer to come into force than it is to last: it is healed once it is in force"
+        lines += _labelled("slow", text, width)
     accepted = dict.fromkeys(
         f"{each.fault.group or each.fault.name} ({each.fault.kind} on {each.fault.on})"
         for each in faults
@@ -240,6 +243,12 @@ def _healing(faults: Sequence[_InForce], kinds: tuple[Kind, ...], width: int) ->
     if accepted:
         lines += _labelled("IRREVERSIBLE", f"accepted for {', '.join(accepted)}", width)
     return lines
+
+
+def _slow(fault: Fault) -> bool:
+    """Whether a step of the user's own may outlast the fault."""
+    timeout = fault.params.get("timeout") if fault.driver in {"command", "http"} else None
+    return isinstance(timeout, int) and timeout * NS_PER_MS > fault.hold_ns
 
 
 def _undone(fault: Fault, kinds: tuple[Kind, ...]) -> Kind | None:

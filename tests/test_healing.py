@@ -11,7 +11,7 @@ from harness.clock import SystemClock
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before
-from harness.healing import Hand, Healing, alone, finish, in_time, left_by_hand, tell_journal
+from harness.healing import CALL_LIMIT_NS, Hand, Healing, alone, finish, in_time, left_by_hand, tell_journal
 from harness.journal import Aborted, FaultHealed, FaultIntended, RunEnded, RunStarted, Trouble, Writer
 from harness.journal import read as read_journal
 from harness.ledger import Account, Injected, Intended, Ledger, Opened, Undo, read
@@ -126,6 +126,27 @@ def test_a_driver_that_nobody_knows_does_not_keep_the_others_from_healing(tmp_pa
     healing = Hand(of, healer_of, by="heal", clock=target.clock, attempt=directly).heal(0)
     assert healing.healed == ("a",)
     assert set(healing.failed) == {"b"}
+
+
+def test_a_driver_says_how_long_one_healing_may_take(tmp_path: Path) -> None:
+    """Never less than any other is given."""
+    limits: list[int] = []
+
+    class Slow(Target):
+        """Asks for that."""
+
+        def limits_ns(self, fault: Fault, before: Before) -> tuple[int, int]:
+            """The second is for healing."""
+            return 0, 600 * NS_PER_S if fault.name == "a" else 1
+
+    def attempt(call: Callable[[], None], limit_ns: int) -> None:
+        limits.append(limit_ns)
+        call()
+
+    target = Slow(FakeClock(), "a", "b")
+    of = account(tmp_path, {"a": True, "b": True})
+    assert Hand(of, lambda _: target, by="heal", clock=target.clock, attempt=attempt).heal(0).failed == {}
+    assert sorted(limits) == [CALL_LIMIT_NS, 600 * NS_PER_S]
 
 
 def test_a_call_that_hangs_holds_nobody(tmp_path: Path) -> None:

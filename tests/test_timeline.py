@@ -240,3 +240,13 @@ def test_long_names_are_shortened_in_the_picture_only() -> None:
     text = timeline(found, plan(found))
     assert max(map(len, text.splitlines())) <= WIDTH
     assert long in text
+
+
+def test_a_step_that_may_outlast_its_fault_is_told() -> None:
+    """Two minutes of deployment within 15 s in force: nothing would be measured."""
+    keys = {"command": "run", "on": "api", "name": "deploy", "inject": "true", "heal": "true", "during": "level-500"}
+    for timeout, told in (("2m", True), ("10s", False)):
+        document = {**whole(), "faults": [{**keys, "for": "15s", "timeout": timeout}]}
+        experiment = from_document(document, base_dir="")
+        text = timeline(experiment, plan(experiment))
+        assert ("slow         deploy may take longer to come into force" in text) is told

@@ -94,6 +94,14 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class Takes(Protocol):
+    """A driver whose calls may take longer than the 15 s that an injection, and a healing, are otherwise given."""
+
+    def limits_ns(self, fault: Fault, before: Before) -> tuple[int, int]:
+        """How long `inject` and how long `heal` are waited for; what is shorter than usual changes nothing."""
+
+
+@runtime_checkable
 class Notes(Protocol):
     """A driver whose healing may take an unusual way that a reader of the journal must know of."""
 

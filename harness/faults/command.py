@@ -17,7 +17,7 @@ from harness.clock import SystemClock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.confirm import FELT_NS, keep, must_know_undo, must_not_be, read_back
+from harness.faults.confirm import CHECK_NS, FELT_NS, MARGIN_NS, keep, must_know_undo, must_not_be, read_back
 from harness.secrets import hide
 from harness.units import NS_PER_MS, NS_PER_S
 
@@ -53,7 +53,7 @@ class CommandFaults:
         for step in STEPS:
             self._must_exist(fault, step)
         if _has(fault, "confirm"):
-            yes = self._in_force(fault, self.before(fault), _timeout_ns(fault))
+            yes = self._in_force(fault, self.before(fault), min(CHECK_NS, _timeout_ns(fault)))
             must_not_be(fault, yes, _words(fault, "confirm"))
 
     def before(self, fault: Fault) -> Before:
@@ -84,6 +84,10 @@ class CommandFaults:
         settings = [f"{name}={value}" for name, value in _env(fault, before, "heal").items() if name != "PATH"]
         command = shlex.join(["env", *settings, *_argv(fault, "heal")])
         return f"cd {shlex.quote(str(before['cwd']))} && {command}" if before.get("cwd") else command
+
+    def limits_ns(self, fault: Fault, before: Before) -> tuple[int, int]:  # noqa: ARG002 - the contract's shape
+        """As long as the user says, for either."""
+        return _timeout_ns(fault) + MARGIN_NS, _timeout_ns(fault) + MARGIN_NS
 
     def _must_exist(self, fault: Fault, step: str) -> None:
         if fault.params.get("shell") or not _has(fault, step):

@@ -15,6 +15,10 @@ from harness.units import NS_PER_MS, NS_PER_S
 
 FELT_NS = 4 * NS_PER_S
 EVERY_NS = 100 * NS_PER_MS
+CHECK_NS = 20 * NS_PER_S
+"""How long `confirm` may take before anything is done, however long the steps may."""
+MARGIN_NS = 3 * NS_PER_S
+"""What a step may take beyond its own limit: ending a command, and reading back once more."""
 
 
 def must_know_undo(fault: Fault) -> None:

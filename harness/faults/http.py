@@ -19,7 +19,7 @@ from harness.clock import SystemClock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before, Felt
-from harness.faults.confirm import FELT_NS, keep, must_know_undo, must_not_be, read_back
+from harness.faults.confirm import CHECK_NS, FELT_NS, MARGIN_NS, keep, must_know_undo, must_not_be, read_back
 from harness.journal import Json
 from harness.secrets import hide
 from harness.units import NS_PER_MS, NS_PER_S
@@ -75,7 +75,7 @@ class HttpFaults:
             if before[step]:
                 _call(fault, before, step)
         if before["confirm"]:
-            yes = self._in_force(fault, before, _timeout_ns(fault))
+            yes = self._in_force(fault, before, min(CHECK_NS, _timeout_ns(fault)))
             must_not_be(fault, yes, str(_call(fault, before, "confirm")))
 
     def before(self, fault: Fault) -> Before:
@@ -118,6 +118,10 @@ class HttpFaults:
     def settle_ns(self, fault: Fault, before: Before) -> int:  # noqa: ARG002 - the contract's shape
         """As long as we would have waited for an answer, the server may still be at work."""
         return _timeout_ns(fault)
+
+    def limits_ns(self, fault: Fault, before: Before) -> tuple[int, int]:  # noqa: ARG002 - the contract's shape
+        """As long as the user says, for either."""
+        return _timeout_ns(fault) + MARGIN_NS, _timeout_ns(fault) + MARGIN_NS
 
     def _do(self, fault: Fault, before: Before, step: str, *, wanted: bool) -> None:
         clock = SystemClock()

@@ -11,11 +11,12 @@ due while the injection is still under way waits for it, then heals. Healing is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
-from harness.faults import Before, FaultDriver, Feels, Felt, Notes, Settles, Tells
+from harness.faults import Before, FaultDriver, Feels, Felt, Notes, Settles, Takes, Tells
 from harness.journal import FaultFailed, FaultFelt, FaultHealed, FaultInjected, FaultIntended, Json
 from harness.ledger import Failed, Healed, Injected, Intended, Undo
 from harness.run.loop import Done, Loop
@@ -122,6 +123,7 @@ class Faults:
         fault = life.fault
         driver = self._drivers[fault.driver]
         asked_ns = self._loop.clock.now()
+        limit_ns, _ = _limits_ns(driver, life)
         life.touched = life.busy = True
 
         def injected(done: Done) -> None:
@@ -136,7 +138,7 @@ class Faults:
             if life.end_wanted:
                 self.end(fault)
 
-        self._loop.ask(f"injecting {fault.name}", lambda: driver.inject(fault, life.before), INJECT_LIMIT_NS, injected)
+        self._loop.ask(f"injecting {fault.name}", lambda: driver.inject(fault, life.before), limit_ns, injected)
 
     def _may_begin(self) -> bool:
         """Nothing new is touched once the run is stopping, its journal is full, or nobody watches over it."""
@@ -178,7 +180,9 @@ class Faults:
             self._felt(fault, done)
             self._heal(life)
 
-        if isinstance(driver, Feels):
+        if not life.confirmed:
+            felt(Done(call=0, result=Felt(felt=False, proof="its injection failed")))
+        elif isinstance(driver, Feels):
             self._loop.ask(f"proving {fault.name}", lambda: driver.felt(fault, life.before), FELT_LIMIT_NS, felt)
         else:
             felt(Done(call=0, result=Felt(felt=False, proof=f"the driver {fault.driver} proves nothing")))
@@ -197,6 +201,7 @@ class Faults:
         fault = life.fault
         driver = self._drivers[fault.driver]
         asked_ns = self._loop.clock.now()
+        _, limit_ns = _limits_ns(driver, life)
         life.busy = True
 
         def healed(done: Done) -> None:
@@ -220,7 +225,7 @@ class Faults:
                 self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}{typed}")
                 del self._lives[fault.name]
 
-        self._loop.ask(f"healing {fault.name}", lambda: driver.heal(fault, life.before), HEAL_LIMIT_NS, healed)
+        self._loop.ask(f"healing {fault.name}", lambda: driver.heal(fault, life.before), limit_ns, healed)
 
     def _felt(self, fault: Fault, done: Done) -> None:
         now = self._loop.clock.now()
@@ -245,6 +250,15 @@ def _notes(driver: FaultDriver) -> tuple[str, ...]:
         return driver.notes() if isinstance(driver, Notes) else ()
     except Exception as error:  # noqa: BLE001 - healing goes on
         return (f"the driver cannot tell how: {error}",)
+
+
+def _limits_ns(driver: FaultDriver, life: _Life) -> tuple[int, int]:
+    """How long its injection and its healing are waited for."""
+    inject_ns = heal_ns = 0
+    if isinstance(driver, Takes):
+        with suppress(Exception):  # a driver that cannot tell gets the usual time: healing goes on
+            inject_ns, heal_ns = map(int, driver.limits_ns(life.fault, life.before))
+    return max(INJECT_LIMIT_NS, inject_ns), max(HEAL_LIMIT_NS, heal_ns)
 
 
 def _undo(fault: Fault, before: Before, driver: FaultDriver) -> Undo:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from harness.experiment import Fault
-from harness.faults import Before
-from harness.journal import FaultFailed, FaultInjected, Trouble
-from harness.testing import FakeFaults, World
+from harness.faults import Before, Felt
+from harness.journal import FaultFailed, FaultFelt, FaultInjected, Trouble
+from harness.testing import FakeCalls, FakeFaults, World
 from harness.units import NS_PER_MS, NS_PER_S
 from tests.run.test_run import Scene, fault, timeline
 
@@ -43,6 +43,57 @@ def test_a_fault_that_comes_into_force_after_its_injection_failed_is_healed_agai
     assert came
     assert scene.clean()
     assert ending.dirty == ()
+
+
+def test_a_failed_injection_is_never_felt_whatever_its_driver_says() -> None:
+    """The driver is not even asked: what it would see is not the fault that was planned."""
+    scene = Scene()
+    scene.world.failing.add("inject freeze")
+    scene.run(timeline(fault("freeze", 5, 4)))
+    (felt,) = [event for event in scene.journal.events if isinstance(event, FaultFelt)]
+    assert (felt.felt, felt.proof) == (False, "its injection failed")
+    assert not any(words.startswith("felt") for _, words in scene.world.asked)
+
+
+class SlowFaults(FakeFaults):
+    """A driver whose injection takes 18 s."""
+
+    calls: FakeCalls
+
+    def inject(self, fault: Fault, before: Before) -> None:
+        """Answer late."""
+        super().inject(fault, before)
+        self.calls.takes_ns = 18 * NS_PER_S
+
+    def felt(self, fault: Fault, before: Before) -> Felt:
+        """At once again."""
+        self.calls.takes_ns = NS_PER_MS
+        return super().felt(fault, before)
+
+    def heal(self, fault: Fault, before: Before) -> None:
+        """At once again."""
+        self.calls.takes_ns = NS_PER_MS
+        super().heal(fault, before)
+
+
+class PatientFaults(SlowFaults):
+    """One that says so."""
+
+    def limits_ns(self, fault: Fault, before: Before) -> tuple[int, int]:
+        """For either."""
+        assert before
+        return 30 * NS_PER_S, 30 * NS_PER_S
+
+
+@pytest.mark.parametrize(("driver", "in_time"), [(SlowFaults, False), (PatientFaults, True)])
+def test_a_driver_says_how_long_its_steps_may_take(driver: type[SlowFaults], in_time: bool) -> None:
+    """A deployment may be a fault; without a word 15 s must be enough."""
+    scene = Scene()
+    scene.faults = slow = driver(scene.world)
+    slow.calls = scene.calls
+    scene.run(timeline(fault("deploy", 5, 4)))
+    assert any(isinstance(event, FaultInjected) for event in scene.journal.events) is in_time
+    assert any(isinstance(event, FaultFailed) for event in scene.journal.events) is not in_time
 
 
 class LateFaults(FakeFaults):

@@ -230,7 +230,9 @@ class Faults:
     def _felt(self, fault: Fault, done: Done) -> None:
         now = self._loop.clock.now()
         if isinstance(done.result, Felt):
-            self._loop.write(FaultFelt(at_ns=now, fault=fault.name, felt=done.result.felt, proof=done.result.proof))
+            self._loop.write(
+                FaultFelt(at_ns=now, fault=fault.name, felt=bool(done.result.felt), proof=str(done.result.proof))
+            )
         else:
             self._loop.write(FaultFelt(at_ns=now, fault=fault.name, felt=False, proof=str(done.error)))
 
@@ -240,14 +242,14 @@ class Faults:
 
 def _settle_ns(driver: FaultDriver, life: _Life) -> int:
     try:
-        return driver.settle_ns(life.fault, life.before) if isinstance(driver, Settles) else SETTLE_NS
+        return int(driver.settle_ns(life.fault, life.before)) if isinstance(driver, Settles) else SETTLE_NS
     except Exception:  # noqa: BLE001 - a driver that cannot tell gets the usual time: healing goes on
         return SETTLE_NS
 
 
 def _notes(driver: FaultDriver) -> tuple[str, ...]:
     try:
-        return driver.notes() if isinstance(driver, Notes) else ()
+        return tuple(map(str, driver.notes())) if isinstance(driver, Notes) else ()
     except Exception as error:  # noqa: BLE001 - healing goes on
         return (f"the driver cannot tell how: {error}",)
 

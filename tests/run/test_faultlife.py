@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -142,6 +143,13 @@ class DefectiveFaults(FakeFaults):
         super().__init__(world)
         self.defects = defects
 
+    odd: Any = (None,)
+
+    def felt(self, fault: Fault, before: Before) -> Felt:
+        """Something that is no text, if the test wants that."""
+        felt = super().felt(fault, before)
+        return Felt(felt=felt.felt, proof=self.odd) if "odd" in self.defects else felt
+
     def before(self, fault: Fault) -> Before:
         """Something that is no JSON."""
         before = super().before(fault)
@@ -157,13 +165,13 @@ class DefectiveFaults(FakeFaults):
         """Fail, if the test wants that."""
         if "notes" in self.defects:
             raise KeyError("notes")
-        return ()
+        return (self.odd,) if "odd" in self.defects else ()
 
     def settle_ns(self, fault: Fault, before: Before) -> int:
         """Fail, if the test wants that."""
         if "settle" in self.defects:
             raise KeyError("settle")
-        return NS_PER_S
+        return self.odd if "odd" in self.defects else NS_PER_S
 
 
 @pytest.mark.parametrize("defect", ["before", "by_hand"])
@@ -178,11 +186,14 @@ def test_what_cannot_be_written_down_is_not_injected_and_the_run_goes_on(defect:
     assert ending.completed
 
 
+@pytest.mark.parametrize("defects", [("notes", "settle"), ("odd",)])
 @pytest.mark.parametrize("failing", ["", "inject freeze"])
-def test_a_driver_that_cannot_tell_how_it_healed_has_healed_all_the_same(failing: str) -> None:
-    """Notes and settling time are asked after the fact: what they raise ends neither healing nor winding down."""
+def test_a_driver_that_cannot_tell_how_it_healed_has_healed_all_the_same(
+    failing: str, defects: tuple[str, ...]
+) -> None:
+    """What notes, settling time and proof raise, or are of an odd type, ends neither healing nor winding down."""
     scene = Scene()
-    scene.faults = DefectiveFaults(scene.world, "notes", "settle")
+    scene.faults = DefectiveFaults(scene.world, *defects)
     scene.world.failing = {failing} - {""}
     ending = scene.run(timeline(fault("freeze", 5, 4), fault("second", 6, 4)))
     assert scene.clean()

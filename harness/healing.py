@@ -23,7 +23,7 @@ from harness.errors import EnvironmentBroke, HarnessError
 from harness.experiment import Fault
 from harness.faults import Before, Notes, Settles, Takes
 from harness.journal import Aborted, Event, FaultHealed, FaultIntended, RunEnded, Trouble, Writer, read
-from harness.ledger import Account, Failed, Healed, Ledger, Open, Opened
+from harness.ledger import Account, Failed, Healed, Ledger, Open, Opened, read_if_there
 from harness.result import JOURNAL
 from harness.secrets import hide
 from harness.units import NS_PER_S
@@ -298,6 +298,9 @@ def finish(account: Account, healing: Healing, why: str) -> tuple[str, ...]:
     try:
         if not healing.failed:
             Ledger(account.path).close()
+            kept = read_if_there(account.path)
+            if kept is not None and kept.open:  # a disk that is full or read-only
+                troubles.append("that all is healed cannot be written to the ledger, so it will be healed again")
     except (OSError, HarnessError) as error:
         troubles.append(f"the ledger of {account.path.stem} cannot be closed: {error}")
     return tuple(troubles)

@@ -233,3 +233,17 @@ def test_one_heals_at_a_time_and_nobody_waits_for_ever(tmp_path: Path) -> None:
     began_ns = clock.now()
     with alone(path, 10 * NS_PER_S), alone(tmp_path / "gone.jsonl", 10 * NS_PER_S):
         assert clock.now() - began_ns < 5 * NS_PER_S
+
+
+def test_what_was_healed_and_cannot_be_written_down_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger on a disk that is read-only by now: the next command will say that a fault may be in force."""
+    of = account(tmp_path, {"a": True})
+
+    def refuse(self: Ledger, record: object) -> None:
+        raise OSError(30, f"Read-only file system: {self.path} {record}")
+
+    monkeypatch.setattr(Ledger, "append", refuse)
+    healing = hand(Target(FakeClock(), "a"), of).heal(NS_PER_S)
+    assert healing.healed == ("a",)
+    (trouble,) = finish(of, healing, "the harness died")
+    assert "will be healed again" in trouble

@@ -205,7 +205,7 @@ def test_the_host_of_an_address(address: str, host: str) -> None:
 
 def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's own would wait for much longer."""
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: threading.Event().wait(5))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: threading.Event().wait(5) or [])
     before = time.monotonic()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.1 s"):
         addresses_of("slow.example", limit_s=0.1)

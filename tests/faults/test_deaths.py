@@ -165,8 +165,15 @@ def test_process_faults_that_end_a_service(
 ) -> None:
     """The run's own driver brings the service up again; one without a stack (its services ended) touches nothing."""
     calls = Calls(effect)
-    monkeypatch.setattr(os, "killpg", calls.through(os.killpg))
     stacks.append(service := Service(calls))
+    send = os.killpg
+
+    def ended(pgid: int, number: int) -> None:
+        """The signal has its effect when the process has ended, not when the call returns."""
+        send(pgid, number)
+        service.child.wait(10)
+
+    monkeypatch.setattr(os, "killpg", calls.through(ended))
     driver, fault = ProcessFaults(service), written("process", kind)
 
     def live() -> None:

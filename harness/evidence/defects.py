@@ -30,7 +30,9 @@ Guard = Callable[[Window, Evidence], str]
 
 
 def _no_data(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one shape for all guards
-    return "" if window.total.finished else "no request finished"
+    if window.total.finished:
+        return ""
+    return f"{window.total.started} began" if window.seconds else "it is too short to hold a whole second of the clock"
 
 
 def _not_steady(window: Window, evidence: Evidence) -> str:  # noqa: ARG001 - one shape for all guards

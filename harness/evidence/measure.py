@@ -133,7 +133,7 @@ def _fault_spans(heap: Heap) -> tuple[FaultSpan, ...]:
     for intended in _all(heap, FaultIntended):
         name = intended.fault
         entered = [at_ns for at_ns in stage_at if at_ns <= intended.at_ns]
-        proof = felt.get(name)
+        proof = felt.get(name) if name in injected else None  # what never came cannot have been felt
         spans.append(
             FaultSpan(
                 name=name,
@@ -147,7 +147,11 @@ def _fault_spans(heap: Heap) -> tuple[FaultSpan, ...]:
                 over_ns=healed[name].at_ns if name in healed else None,
                 felt=proof.felt if proof else None,
                 proof=proof.proof if proof else "",
-                troubles=tuple(f"{event.step}: {event.message}" for event in failures if event.fault == name),
+                troubles=tuple(
+                    f"{event.step}: {event.message.removeprefix(f'{event.step}: ')}"
+                    for event in failures
+                    if event.fault == name
+                ),
             )
         )
     return tuple(spans)

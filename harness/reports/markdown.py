@@ -77,7 +77,7 @@ def _faults(told: Story) -> Iterator[str]:
         heads,
         [
             (one.name, one.what, one.stage, one.asked, one.in_force, one.heal_asked, one.over, one.felt,
-             "; ".join((one.proof, *one.troubles)))
+             "; ".join(filter(None, (one.proof, *one.troubles))))
             for one in told.faults
         ],
     )  # fmt: skip

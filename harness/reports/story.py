@@ -26,6 +26,7 @@ STATE_WORDS = {"good": "holds", "broke": "broke", "undecided": "undecided"}
 _MOST_EXEMPLARS = 12
 _SCOPE = re.compile(r"(?<=\S) (?:in|during) (?:(?! for ).)+")
 _NAME = 60
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 DIRTY = "TARGET LEFT DIRTY"
 
 
@@ -144,8 +145,8 @@ def headline(verdict: Verdict, run: str) -> str:
     if verdict.dirty:
         names = [left_of(line)[0].partition(":")[0] for line in verdict.dirty]
         left = ", ".join([*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])])
-        rest = f"Apart from that: {verdict.outcome.value}. " if verdict.findings else ""
-        return f"{left} could not be taken back; type: harness heal --run {run}. {rest}{_reason(verdict)}"
+        rest = f"Apart from that: {verdict.outcome.value}." if verdict.findings else _reason(verdict)
+        return f"{left} could not be taken back; type: harness heal --run {run}. {rest}"
     return _reason(verdict)
 
 
@@ -283,7 +284,9 @@ def _fault(fault: FaultSpan, evidence: Evidence) -> FaultRow:
     def at(ns: int | None) -> str:
         return "never" if ns is None else f"{(ns - evidence.zero_ns) / NS_PER_S:.3f} s"
 
-    felt = {True: "yes", False: "no", None: "not shown"}[fault.felt]
+    felt = (
+        {True: "yes", False: "no", None: "not shown"}[fault.felt] if fault.in_force_ns is not None else "not injected"
+    )
     return FaultRow(
         name=clean(fault.name, _NAME),
         what=f"{clean(fault.driver, 20)} {clean(fault.kind, 20)} on {clean(fault.on, 40)}",
@@ -301,7 +304,8 @@ def _fault(fault: FaultSpan, evidence: Evidence) -> FaultRow:
 def _late(asked_ns: int | None, done_ns: int | None) -> str:
     if asked_ns is None or done_ns is None:
         return ""
-    return f" (after {words.duration_us((done_ns - asked_ns) / NS_PER_MS * 1000)})"
+    took = f"(after {words.duration_us((done_ns - asked_ns) / NS_PER_MS * 1000)})"
+    return f" {took.replace(' ', _NO_BREAK)}"
 
 
 def _defects(evidence: Evidence) -> Iterator[tuple[str, str, str]]:

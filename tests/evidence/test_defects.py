@@ -7,6 +7,7 @@ from dataclasses import replace
 from harness.evidence import Evidence
 from harness.evidence.defects import defects_of
 from harness.evidence.measure import measure
+from harness.journal import FaultInjected
 from harness.testing import synthetic_ladder
 from harness.units import NS_PER_S
 
@@ -39,3 +40,12 @@ def test_a_fault_that_outlives_its_end_is_left_over() -> None:
     """Its healing was asked for before the other began, or never came: the other's window is not its own."""
     assert left_over(overlapping(heal_asked_s=1.0, over_s=5.0), "slow-db")
     assert left_over(overlapping(heal_asked_s=None, over_s=None), "slow-db")
+
+
+def test_a_fault_that_never_came_was_not_felt() -> None:
+    """A driver is asked for its proof after a failed injection too; what it says then proves nothing."""
+    events = [
+        one for one in synthetic_ladder(hold_s=20) if not (isinstance(one, FaultInjected) and one.fault == "slow-db")
+    ]
+    fault = next(one for one in measure(events).faults if one.name == "slow-db")
+    assert (fault.in_force_ns, fault.felt, fault.proof) == (None, None, "")

@@ -258,8 +258,9 @@ def _draw_band(axes: Axes, line: Timeline, band: Band, place: Place) -> None:
         axes.plot([band.asked], [middle], marker="x", color=style.VERMILLION, markersize=5, markeredgewidth=1.5)
     if place.label:
         left = _leftwards(line, band, place.label)
+        gap = 4 if band.confirmed else 8
         axes.annotate(
-            place.label, (band.asked if left else band.end, middle), xytext=(-4 if left else 4, 0),
+            place.label, (band.asked if left else band.end, middle), xytext=(-gap if left else gap, 0),
             textcoords="offset points", ha="right" if left else "left", va="center_baseline", fontsize=8,
             annotation_clip=False,
         )  # fmt: skip

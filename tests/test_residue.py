@@ -273,7 +273,7 @@ def test_helpers_are_told_with_their_run() -> None:
     dead, nobody, force = world.lines()
     assert dead.startswith("left: helper process 5 (harness-container-aa)")
     assert dead.endswith(f"harness heal --run {DEAD}")
-    assert nobody.endswith("type: pkill -KILL -f -e 'hog.py --mark harness-x'")
+    assert nobody.endswith("type: pkill -KILL -f -e 'hog[.]py --mark harness-x'")
     assert force.startswith("in force: helper process 5 (harness-process-bb)")
 
 

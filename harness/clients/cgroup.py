@@ -41,9 +41,10 @@ def read(pid: int, container_id: str, *, root: Path = ROOT, proc: Path = PROC) -
     The process must be in a cgroup that carries the container's id: an Engine elsewhere has pids of its own.
     """
     try:
-        folders = _folders((proc / str(pid) / "cgroup").read_text(), container_id)
+        own = _folders((proc / str(pid) / "cgroup").read_text(), container_id)
     except OSError:
         return None
+    folders = {name: _of_container(path, container_id) for name, path in own.items()}
     if "memory" in folders:
         return version_1(_reader({name: root / name / path for name, path in folders.items()}))
     if "" in folders and (root / "cgroup.controllers").exists():
@@ -130,6 +131,13 @@ def _folders(lines: str, container_id: str) -> Mapping[str, str]:
         if container_id in path:
             folders.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
     return folders
+
+
+def _of_container(path: str, container_id: str) -> str:
+    """The container's own cgroup, which has its limits; an init in it may have moved to one below."""
+    parts = path.split("/")
+    last = max(number for number, part in enumerate(parts) if container_id in part)
+    return "/".join(parts[: last + 1])
 
 
 def _reader(folders: Mapping[str, Path]) -> Text:

@@ -149,7 +149,19 @@ def _post(api: Any, path: str, data: Mapping[str, object]) -> None:
 def _words(error: Exception) -> str:
     if isinstance(error, APIError) and error.explanation:
         return str(error.explanation).strip()
+    if (why := _unreachable(error)) is not None:
+        return f"Docker does not answer: {why}"
     return re.sub(r"\s+", " ", str(error))
+
+
+def _unreachable(error: Exception) -> str | None:
+    """What the system says of a connection that was not to be had; the SDK wraps it three times."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ConnectionError | FileNotFoundError | PermissionError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return None
 
 
 def _hint(error: Exception) -> str:

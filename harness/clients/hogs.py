@@ -149,8 +149,8 @@ class Hogs:
 
 
 def by_hand(marked: str) -> str:
-    """What a person types to end the helpers of a mark."""
-    return f"pkill -KILL -f -e 'hog.py --mark {marked}'"
+    """What a person types to end the helpers of a mark. The brackets keep it from ending the shell it is given to."""
+    return f"pkill -KILL -f -e 'hog[.]py --mark {marked}'"
 
 
 def _pids() -> list[int]:

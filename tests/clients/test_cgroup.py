@@ -100,6 +100,23 @@ def test_missing_files_are_none_and_not_zero(tmp_path: Path) -> None:
     assert {seen.cpu_ns, seen.periods, seen.oom_kills, seen.read_bytes, seen.cpus, seen.limit_bytes} == {None}
 
 
+def test_an_init_that_moved_below_has_its_containers_limits(tmp_path: Path) -> None:
+    """systemd in a container leaves its cgroup for init.scope, whose memory.max says max; a seat is where it sits."""
+    scope = "system.slice/docker-{id}.scope"
+    files = {
+        "cgroup.controllers": "",
+        f"{scope}/memory.max": "1000",
+        f"{scope}/init.scope/memory.max": "max",
+        f"{scope}/init.scope/cgroup.procs": "",
+    }
+    paths = f"0::/{scope.format(id=ID)}/init.scope"
+    seen = read(tmp_path, files, paths)
+    assert seen is not None
+    assert seen.limit_bytes == 1000
+    (seat,) = cgroup.seats(7, ID, root=tmp_path / "cgroup", proc=tmp_path / "proc")
+    assert seat.parent.name == "init.scope"
+
+
 def test_a_pid_of_another_host_is_not_read(tmp_path: Path) -> None:
     """The Engine is elsewhere, and the number is some process of ours."""
     assert read(tmp_path, V2, "0::/user.slice/other") is None

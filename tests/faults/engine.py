@@ -82,6 +82,7 @@ class FakeDocker:
                 "Names": [one["Name"]],
                 "State": _state(one["State"]),
                 "Labels": one["Config"]["Labels"],
+                "HostConfig": {"NetworkMode": one["HostConfig"]["NetworkMode"]},
                 "Ports": one.get("Ports", []),
             }
             for one in self.documents.values()

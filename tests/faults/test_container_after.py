@@ -156,7 +156,7 @@ def test_marks_are_looked_for_everywhere_and_are_nobodys_residue(monkeypatch: py
         ("cpu", {"NanoCpus": 1_500_000_000}, f"docker update --cpus 1.5 {ID}"),
         ("cpu", {"CpuQuota": 40_000}, f"docker update --cpu-quota 40000 {ID}"),
         ("memory", {"Memory": 256 << 20, "MemorySwap": 512 << 20},
-         f"docker update --memory 268435456b --memory-swap 536870912b {ID}"),
+         f"docker update --memory 268435456b --memory-swap 536870912b {ID}; docker start {ID}"),
         ("disconnect", {}, f"docker network connect --alias api back {ID}; docker network connect --alias far "
                            f"--link db:database --ip 10.9.9.9 fixed {ID}"),
     ],

@@ -233,6 +233,16 @@ def test_check_touches_nothing_and_passes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CASES)
+def test_a_network_that_outlasts_its_container_is_refused(kind: str) -> None:
+    """A sidecar keeps the namespace, with our rules in it, when the container that it was made for has died."""
+    sidecar = document("sidecar", NetworkMode=f"container:{NOW.id}")
+    with pytest.raises(BadInput, match="container sidecar lives in the network of api") as caught:
+        made(kind, FakeNetns(), api(), db(), sidecar).check(NOW, fault(kind))
+    assert caught.value.hint
+    made(kind, FakeNetns(), api(), db(), document("other", NetworkMode="container:x")).check(NOW, fault(kind))
+
+
+@pytest.mark.parametrize("kind", CASES)
 def test_what_another_harness_has_there_is_refused_and_found_by_its_mark(kind: str) -> None:
     """Without any book: the same kind finds it, and refuses to add to it."""
     netns = FakeNetns()

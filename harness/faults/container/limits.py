@@ -193,6 +193,10 @@ class Memory(_Limit):
                 hint=f"docker start {now.name}",
             )
 
+    def by_hand(self, fault: Fault, before: Before) -> str:
+        """The container too, in case it was killed."""
+        return f"{super().by_hand(fault, before)}; docker start {before['id']}"
+
     def felt(self, now: Container, fault: Fault, before: Before) -> Felt:
         """The limit read back from the kernel where possible, else from Docker."""
         limit = format_bytes(_bytes(fault))

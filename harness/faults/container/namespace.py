@@ -47,6 +47,12 @@ class Inside:
                 f"fault {fault.name}: container {now.name} has no network of its own (network mode {now.network_mode})",
                 hint=self.instead,
             )
+        if sharing := self._sharing(now):
+            raise BadInput(
+                f"fault {fault.name}: container {sharing} lives in the network of {now.name}, which outlasts it so, "
+                "and what is put there too",
+                hint=self.instead,
+            )
         if missing := self._netns.missing():
             raise EnvironmentBroke(f"fault {fault.name}: {missing}", hint=f"or {self.instead}")
         with self._netns.enter(now.pid, now.id) as inside:
@@ -62,6 +68,14 @@ class Inside:
             raise EnvironmentBroke(
                 f"fault {fault.name}: this kernel cannot do `container: {fault.kind}`: {error}", hint=self.instead
             ) from error
+
+    def _sharing(self, now: Container) -> str:
+        """A container that was given this one's network, by name; "" when none was."""
+        modes = {f"container:{word}" for word in (now.id, now.id[:12], now.name)}
+        for one in self._hands.docker.containers({}):
+            if (one.get("HostConfig") or {}).get("NetworkMode") in modes:
+                return str((one.get("Names") or [one["Id"][:12]])[0]).lstrip("/")
+        return ""
 
     def before(self, now: Container, fault: Fault) -> Mapping[str, Json]:
         """All that will be done, so that undoing asks nobody else."""

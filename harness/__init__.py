@@ -5,7 +5,7 @@ The map, in the order data flows (a module imports only from lines above its own
     errors units clock histogram version secrets   words for mistakes, quantities and time; buckets; what to mask
     experiment loader/                             what a person asks for; YAML -> Experiment, every fault kind there is
     plan timeline journal                          who does what when, and that as text; what happened, a JSON line each
-    state ledger                                   the folder that outlives a run; what must be undone, before it is done
+    state ledger                                   a folder that outlives a run; what must be undone, before it is done
     blast_radius                                   what a plan may not do, to whom
     evidence/                                      journal -> windows: cells, percentiles, readings, and what is wrong
     verdict judges/                                evidence -> findings with intervals -> pass, fail or inconclusive

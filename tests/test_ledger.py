@@ -133,6 +133,7 @@ def test_a_ledger_that_ends_at_any_byte_is_read_and_goes_on(ledger: Ledger) -> N
         ledger.path.write_bytes(content[:size])
         whole = sum(end <= size for end in ends)
         expected = {0: [], 1: [], 2: ["a"], 3: ["a"], 4: ["b", "a"], 5: ["a"]}[whole]
+        assert read(ledger.path).damaged == (), size
         ledger.append(Failed(name="a", by="heal", message="not yet"))
         account = read(ledger.path)
         assert ([one.undo.name for one in account.open], account.damaged) == (expected, ()), size

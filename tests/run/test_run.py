@@ -475,6 +475,7 @@ def test_the_lease_is_renewed_to_the_end_even_when_the_reaper_seemed_gone() -> N
     """One that was only stopped must not come back, find us silent, and kill us while we wind down."""
     scene = Scene()
     scene.lease.gone_at_ns = 7 * NS_PER_S
+    scene.calls.takes_ns = 3 * NS_PER_S // 2
     asked: list[int] = []
     real = scene.lease.renew
 

@@ -211,8 +211,10 @@ def test_a_job_that_was_frozen_as_a_whole_goes_on(scene: Scene) -> None:
     """Both stopped for longer than the lease, then both go on: the reaper does not take its own absence for silence."""
     with scene.held(lease_ns=2 * NS_PER_S) as holder:
         pids = (holder.pid, scene.reaper)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        os.kill(pids[0], signal.SIGSTOP)
+        read_ns = time.monotonic_ns()  # by then the reaper has read what the run had said
+        soon(lambda: time.monotonic_ns() - read_ns > NS_PER_S // 4)
+        os.kill(pids[1], signal.SIGSTOP)
         frozen_ns = time.monotonic_ns()
         assert soon(lambda: time.monotonic_ns() - frozen_ns > 3 * NS_PER_S)
         os.kill(pids[1], signal.SIGCONT)

@@ -25,6 +25,7 @@ from harness.units import format_duration, format_percent
 SERVICE_LABEL = "com.docker.compose.service"
 OTHER_END = "from"
 """The parameter that names a second container which feels the fault too."""
+_BOTH = "targets of the experiment and those of harness.toml must all allow it"
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 
 AddressesOf = Callable[[str], Collection[str]]
@@ -58,7 +59,7 @@ def refuse(
     for one in reached:
         if not all(_address_fits(one.host, targets.addresses) for targets in experiment.targets):
             message = f"{one.host} is outside of targets: addresses: {_allowed(experiment.targets, 'addresses')}"
-            problems.add(one.path, message)
+            problems.add(one.path, message, hint=_BOTH)
     _at_once(experiment, plan, problems)
     _in_all(experiment, plan, problems)
     owned = {_bare(host) for host in own}
@@ -100,7 +101,7 @@ def _named(fault: Fault, experiment: Experiment, problems: Problems) -> None:
     for targets in experiment.targets:
         if other and targets.names and not _fits(other, targets.names):
             message = f"{other} is outside of targets: names: {_allowed(experiment.targets, 'names')}"
-            problems.add((*fault.written, OTHER_END), message)
+            problems.add((*fault.written, OTHER_END), message, hint=_BOTH)
             break
     words = {fault.select.pattern if fault.select else fault.on}
     if fault.driver == "toxiproxy":
@@ -110,7 +111,7 @@ def _named(fault: Fault, experiment: Experiment, problems: Problems) -> None:
     for targets in experiment.targets:
         if targets.names and not any(_fits(word, targets.names) for word in words):
             message = f"{fault.on} is outside of targets: names: {_allowed(experiment.targets, 'names')}"
-            problems.add((*fault.written, "on"), message)
+            problems.add((*fault.written, "on"), message, hint=_BOTH)
             return
 
 

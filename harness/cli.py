@@ -210,7 +210,7 @@ def list_runs(output: Path, faults: bool) -> ExitCode:
         from harness.plugins import kinds
 
         for kind in (*KINDS, *kinds()):
-            click.echo(f"{kind.driver:10} {kind.name:12} {kind.felt}")
+            click.echo(f"{kind.key:10} {kind.name:14} {kind.felt}")
         return ExitCode.PASS
     from harness.result import outcome_of, runs
 

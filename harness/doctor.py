@@ -144,19 +144,20 @@ def _plugins() -> Finding:
 def _residue() -> Finding:
     """Whether anything of ours is left in force somewhere: asked of Toxiproxy, Docker and the process table."""
     from harness.residue import scan
+    from harness.unhealed import unhealed_note
 
-    found = scan()
+    found, unhealed = scan(), unhealed_note().splitlines()
     others = [str(one) for one in found.seen if one not in found.left]
     unasked = [line.partition(": ")[0] for line in found.not_asked]
     words = [
-        f"{len(found.left)} left" if found.left else "nothing of ours is left",
+        f"{len(found.left)} left" if found.left else ("may be left" if unhealed else "nothing of ours is left"),
         *(["not asked: " + ", ".join(unasked)] if unasked else []),
         *others,
     ]
     return Finding(
         what="target residue",
-        well=not found.left,
+        well=not found.left and not unhealed,
         seen="; ".join(words),
-        advice="\n".join(map(str, found.left)),
+        advice="\n".join([*map(str, found.left), *unhealed]),
         ill="left",
     )

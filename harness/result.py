@@ -125,12 +125,14 @@ def runs(root: Path) -> Iterator[RunFolder]:
 
 
 def outcome_of(folder: RunFolder) -> str:
-    """The word of a run's verdict.json, or "unjudged"."""
+    """The word of a run's verdict.json, "dirty" for one that left something on its target, or "unjudged"."""
     try:
         document = json.loads((folder.path / "verdict.json").read_bytes())
     except (OSError, ValueError):
         return "unjudged"
-    return str(document.get("outcome", "unjudged")) if isinstance(document, dict) else "unjudged"
+    if not isinstance(document, dict):
+        return "unjudged"
+    return "dirty" if document.get("dirty") else str(document.get("outcome", "unjudged"))
 
 
 def provenance(argv: list[str], base_dir: Path) -> dict[str, Json]:

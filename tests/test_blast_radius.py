@@ -27,6 +27,8 @@ KNOWN = {
     "far.example": ("2001:4860:4860::8888",),
 }
 
+BOTH = "targets of the experiment and those of harness.toml must all allow it"
+
 
 def names(host: str) -> Collection[str]:
     """A resolver that knows three names."""
@@ -58,7 +60,7 @@ def external(address: str) -> dict[str, object]:
 
 def test_a_fault_on_what_is_not_listed_is_refused_at_its_place() -> None:
     """payment is not db*; a toxic's proxy is known by its own name and by the service behind it."""
-    told = "faults[1].on: payment is outside of targets: names: db*"
+    told = f"faults[1].on: payment is outside of targets: names: db* ({BOTH})"
     assert refused(targets={"names": ["db*"]}) == [told]
     assert refused(targets={"names": ["db", "payment"]}) == []
     assert refused(targets={"names": ["db-link", "pay*"]}) == []
@@ -86,7 +88,7 @@ def test_who_a_container_is_parted_from_must_be_allowed_too() -> None:
     fault = {"container": "partition", "on": "api", "from": "db", "during": "level-500"}
     stack = {"external": {"db": "127.0.0.1:1", "api": "127.0.0.1:2"}}
     changes = {"stack": stack, "probes": [], "budget": [], "faults": [fault]}
-    told = "faults[0].from: db is outside of targets: names: api"
+    told = f"faults[0].from: db is outside of targets: names: api ({BOTH})"
     assert refused(**changes, targets={"names": ["api"]}) == [told]
     assert refused(**changes, targets={"names": ["api", "d*"]}) == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor, residue
+from harness import doctor, residue, unhealed
 from harness.doctor import Finding
 from harness.residue import Residue, Scan
 
@@ -39,6 +39,14 @@ def test_residue_is_listed_with_what_to_type(monkeypatch: pytest.MonkeyPatch) ->
     lines = told(monkeypatch, Scan(seen=(LEFT, FORCE), not_asked=())).splitlines()
     assert lines[0].startswith("left    target residue  1 left")
     assert lines[1].strip() == "toxic harness-1 on proxy db (run r-1, dead); type: harness heal --run r-1"
+
+
+def test_a_run_that_left_its_ledger_open_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is seen, but nobody could look at everything: doctor does not say that nothing is left."""
+    monkeypatch.setattr(unhealed, "unhealed_note", lambda: "run r-1 died with 1 fault possibly in force: harness heal")
+    lines = told(monkeypatch, Scan(seen=(), not_asked=())).splitlines()
+    assert lines[0].startswith("left    target residue  may be left")
+    assert lines[1].strip() == "run r-1 died with 1 fault possibly in force: harness heal"
 
 
 def test_a_finding_tells_what_to_do_only_when_something_is_missing() -> None:

@@ -66,6 +66,8 @@ def test_the_outcome_of_a_run_is_read_from_its_verdict(tmp_path: Path) -> None:
     assert outcome_of(folder) == "unjudged"
     folder.write("verdict.json", json.dumps({"outcome": "fail"}).encode())
     assert outcome_of(folder) == "fail"
+    folder.write("verdict.json", json.dumps({"outcome": "pass", "dirty": ["slow-db"]}).encode())
+    assert outcome_of(folder) == "dirty"
     folder.write("verdict.json", b"{")
     assert outcome_of(folder) == "unjudged"
 

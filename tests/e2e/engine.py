@@ -36,7 +36,7 @@ class Engine:
         own = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
         words = [f"--{option}={self.folder / name}" for option, name in own.items()]
         space = self._space
-        shared = next((path for path in CONTAINERD if Path(path).exists()), "")
+        shared = containerd()
         words += [f"--containerd={shared}"] if shared else []
         words += [f"--containerd-namespace={space}", f"--containerd-plugins-namespace={space}-plugins"]
         words += ["--live-restore"] if self._live_restore else []
@@ -103,7 +103,17 @@ class Engine:
         mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for place in sorted((one for one in mounted if one.startswith(f"{self.folder}/")), reverse=True):
             subprocess.run(["umount", place], check=False, capture_output=True)
+        shared, ctr = containerd(), shutil.which("ctr")
+        if shared and ctr:
+            for space in (self._space, f"{self._space}-plugins"):
+                command = [ctr, "--address", shared, "namespaces", "remove", space]
+                subprocess.run(command, check=False, capture_output=True, timeout=30)
         shutil.rmtree(self.folder)
+
+
+def containerd() -> str:
+    """The socket of a containerd that is there already, empty when there is none."""
+    return next((path for path in CONTAINERD if Path(path).exists()), "")
 
 
 @contextmanager

@@ -426,3 +426,12 @@ def test_a_death_after_any_call_leaves_nothing_once_healed(
         assert not running
         assert [one.rlimit(psutil.RLIMIT_NOFILE) for one in members] == found, at
         assert poll(lambda: psutil.STATUS_STOPPED not in statuses(services), IN_TIME_NS), at
+
+
+def test_a_process_that_was_ending_when_it_was_looked_at_is_not_taken_for_running(services: Services) -> None:
+    """No start time could be read: nothing that runs now is the same, and no kill waits for it to end."""
+    driver = ProcessFaults(services)
+    wanted = fault("kill")
+    seen = {**driver.before(wanted), "started_at": None}
+    with pytest.raises(EnvironmentBroke, match="has ended by itself"):
+        driver.inject(wanted, seen)

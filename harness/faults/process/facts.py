@@ -58,8 +58,8 @@ def began(before: Before) -> float | None:
 
 
 def same(before: Before) -> bool:
-    """Whether the process that `before` saw still runs."""
-    return process.started_at(pid_of(before)) == began(before)
+    """Whether the process that `before` saw still runs; one that was ending as it was looked at does not."""
+    return began(before) is not None and process.started_at(pid_of(before)) == began(before)
 
 
 def group_left(before: Before) -> bool:

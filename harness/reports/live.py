@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 RECENT_S = 5
 LINE_EVERY_NS = 5 * NS_PER_S
 _NAME = 40
+_SHORT = 27
+"""Of a name in the panel: name, kind and time stand in one line of 80 columns."""
+_MOST_FAULTS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,11 @@ def _traffic(state: LiveState, row: Traffic) -> LiveState:
 def lines(state: LiveState) -> tuple[tuple[str, str], ...]:
     """What to show, as (label, words)."""
     shown = [("stage", _stage(state)), ("users", _users(state)), ("answers", _answers(state))]
-    shown.append(("faults", _faults(state)))
+    # A line each, so that names of several faults never run into one another.
+    faults = _faults(state, _SHORT) or ["none"]
+    shown += [("faults" if index == 0 else "", told) for index, told in enumerate(faults[:_MOST_FAULTS])]
+    if len(faults) > _MOST_FAULTS:
+        shown.append(("", f"and {len(faults) - _MOST_FAULTS} more"))
     if state.trouble:
         shown.append(("trouble", clean(state.trouble, 200)))
     if state.ending:
@@ -115,7 +122,7 @@ def lines(state: LiveState) -> tuple[tuple[str, str], ...]:
 def line(state: LiveState) -> str:
     """Everything in one line, for logs."""
     parts = [_stage(state), _users(state), _answers(state)]
-    parts += [f"faults: {_faults(state)}"] if state.active else []
+    parts += [f"faults: {', '.join(_faults(state, _NAME))}"] if state.active else []
     return " | ".join(parts)
 
 
@@ -161,14 +168,11 @@ def _answers(state: LiveState) -> str:
     return f"{rate}/s, {percentiles}, errors {errors} ({state.failed:,} of {state.finished:,} so far)"
 
 
-def _faults(state: LiveState) -> str:
-    if not state.active:
-        return "none"
-    told = [
-        f"{clean(name, _NAME)} ({clean(state.kinds.get(name, ''), _NAME)}, {words.clock(state.now_ns - since)})"
+def _faults(state: LiveState, size: int) -> list[str]:
+    return [
+        f"{clean(name, size)} ({clean(state.kinds.get(name, ''), size)}, {words.clock(state.now_ns - since)})"
         for name, since in state.active.items()
     ]
-    return ", ".join(told)
 
 
 class LiveView:

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -165,3 +166,17 @@ def test_the_live_view_needs_no_heavy_package() -> None:
     code = "import sys, harness.reports.live; print([n for n in ('numpy', 'rich', 'matplotlib') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_faults_at_one_time_have_a_line_each() -> None:
+    """Three faults with the longest names fit 80 columns; what is beyond six is counted."""
+    names = [f"{number}-{'n' * 61}" for number in range(3)]
+    state = replace(
+        start(), now_ns=10**12, active=dict.fromkeys(names, 0),
+        kinds=dict.fromkeys(names, f"stress-memory on {'c' * 63}"),
+    )  # fmt: skip
+    rows = [(label, words) for label, words in lines(state) if label in {"faults", ""}]
+    assert [label for label, _ in rows] == ["faults", "", ""]
+    assert all(len(words) <= 72 for _, words in rows)
+    many = replace(state, active=dict.fromkeys(map(str, range(9)), 0))
+    assert lines(many)[-1] == ("", "and 3 more")

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.clients.process import end_groups
 from harness.clock import SystemClock
@@ -78,6 +79,19 @@ def run(words: Sequence[str], *, cwd: str, env: Mapping[str, str], timeout_ns: i
             child.stdout.close()
     code = child.returncode if child.returncode >= 0 else 128 - child.returncode
     return Ran(code=code if in_time else None, output=output.decode(errors="replace"), took_ns=clock.now())
+
+
+def end_marked(marks: Mapping[str, str]) -> None:
+    """End commands that carry all of `marks` in their environment and that somebody has stopped waiting for.
+
+    Found by the shell that stands between: what a command that has ended leaves running has none any more.
+    """
+    wanted = {f"{name}={value}".encode() for name, value in marks.items()}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            ours = _SUPERVISOR.encode() in (entry / "cmdline").read_bytes().split(b"\0")
+            if ours and wanted <= set((entry / "environ").read_bytes().split(b"\0")):
+                end_groups((os.getpgid(int(entry.name)),), grace_ns=GRACE_NS)
 
 
 def _collect(child: subprocess.Popen[bytes], clock: SystemClock, deadline_ns: int) -> tuple[bytes, bool]:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.clients.command import Ran, run
+from harness.clients.command import Ran, end_marked, run
 from harness.clock import SystemClock
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault
@@ -26,6 +26,8 @@ STEPS = ("inject", "heal", "confirm")
 CANNOT_TELL = 126
 """From this exit code on `confirm` says nothing: not to be started, not found, ended by a signal."""
 LAST_LINES = 5
+_MARKS = frozenset({"HARNESS_RUN", "HARNESS_FAULT", "HARNESS_STEP"})
+"""By these in its environment a command of ours is found in the process table."""
 _MILLISECONDS = 10_000
 
 
@@ -66,7 +68,11 @@ class CommandFaults:
         self._do(fault, before, "inject", wanted=True)
 
     def heal(self, fault: Fault, before: Before) -> None:
-        """Run `heal`, then `confirm` until it says no, all within `timeout`. Nothing for an irreversible without."""
+        """End an `inject` of ours that is still at work; run `heal`, then `confirm` until it says no, all in time.
+
+        Nothing for an irreversible fault without `heal`.
+        """
+        end_marked({name: value for name, value in _env(fault, before, "inject").items() if name in _MARKS})
         if _has(fault, "heal"):
             self._do(fault, before, "heal", wanted=False)
 

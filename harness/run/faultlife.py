@@ -5,7 +5,8 @@
                    +------------+-----------+---------+--> (any failure) healed all the same, or named as dirty
 
 `before` is read and written to the ledger and the journal (both synced) before anything is touched. A heal that comes
-due while the injection is still under way waits for it, then heals. Healing is tried three times.
+due while the injection is still under way waits for it, then heals: once the run is stopping, for a while only.
+Healing is tried again after growing pauses, which bear the restart of an Engine.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from harness.units import NS_PER_S
 INJECT_LIMIT_NS = 15 * NS_PER_S
 HEAL_LIMIT_NS = 20 * NS_PER_S
 FELT_LIMIT_NS = 5 * NS_PER_S
-HEAL_TRIES = 3
-TRY_AGAIN_NS = NS_PER_S // 2
+TRY_AGAIN_NS = (NS_PER_S // 2, NS_PER_S, 2 * NS_PER_S, 4 * NS_PER_S)
+"""The pauses between tries to heal."""
+PATIENCE_NS = 15 * NS_PER_S
+"""How long a run that is stopping waits for an injection under way, and for one that failed to settle."""
 ROOM_EVERY_NS = NS_PER_S // 20
 SETTLE_NS = NS_PER_S
 """For drivers that do not say how long a call under way may take to have its effect."""
@@ -48,6 +51,8 @@ class _Life:
     touched: bool = False
     confirmed: bool = False
     busy: bool = False
+    injecting: bool = False
+    given_up: bool = False
     end_wanted: bool = False
 
 
@@ -124,10 +129,12 @@ class Faults:
         driver = self._drivers[fault.driver]
         asked_ns = self._loop.clock.now()
         limit_ns, _ = _limits_ns(driver, life)
-        life.touched = life.busy = True
+        life.touched = life.busy = life.injecting = True
 
         def injected(done: Done) -> None:
-            life.busy = False
+            if life.given_up:
+                return
+            life.busy = life.injecting = False
             if done.error is not None:
                 self._failed(fault, "inject", done.error)
             else:
@@ -194,10 +201,20 @@ class Faults:
             if life.touched and not life.busy:
                 self._heal(life)
         self._waiting.clear()
+        self._loop.later(self._loop.clock.now() + PATIENCE_NS, self._give_up)
         while self._lives:
             self._loop.turn(self._loop.clock.now() + NS_PER_S)
 
-    def _heal(self, life: _Life, tried: int = 1) -> None:
+    def _give_up(self) -> None:
+        """Injections that are still under way are healed without waiting for them any longer."""
+        for life in reversed(tuple(self._lives.values())):
+            if life.injecting:
+                life.given_up = True
+                life.injecting = False
+                self._failed(life.fault, "inject", EnvironmentBroke("it was still under way when the run was stopped"))
+                self._heal(life)
+
+    def _heal(self, life: _Life, tried: int = 0) -> None:
         fault = life.fault
         driver = self._drivers[fault.driver]
         asked_ns = self._loop.clock.now()
@@ -210,22 +227,31 @@ class Faults:
                 self._loop.trouble(f"healing {fault.name}", note)
             if done.error is None and not life.confirmed:
                 life.confirmed = True
-                self._loop.later(now + _settle_ns(driver, life), lambda: self._heal(life, tried))
+                settle_ns = _settle_ns(driver, life)
+                if life.given_up and settle_ns > PATIENCE_NS:
+                    self._lost(life, "its injection may still take effect; healed once")
+                    return
+                self._loop.later(now + settle_ns, lambda: self._heal(life, tried))
             elif done.error is None:
                 self._loop.write(FaultHealed(at_ns=now, fault=fault.name, asked_ns=asked_ns), sync=True)
                 self._books.note(Healed(name=fault.name, by="run"))
                 self.healed.append((fault, life.before))
                 del self._lives[fault.name]
-            elif tried < HEAL_TRIES:
-                self._loop.later(now + TRY_AGAIN_NS, lambda: self._heal(life, tried + 1))
+            elif tried < len(TRY_AGAIN_NS):
+                self._loop.later(now + TRY_AGAIN_NS[tried], lambda: self._heal(life, tried + 1))
             else:
                 self._failed(fault, "heal", done.error)
-                self._books.note(Failed(name=fault.name, by="run", message=str(done.error)))
-                typed = f"; type: {hide(life.by_hand)}" if life.by_hand else ""
-                self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {done.error}{typed}")
-                del self._lives[fault.name]
+                self._lost(life, str(done.error))
 
         self._loop.ask(f"healing {fault.name}", lambda: driver.heal(fault, life.before), limit_ns, healed)
+
+    def _lost(self, life: _Life, why: str) -> None:
+        """It cannot be said to be over: the ledger keeps it, and the run ends dirty."""
+        fault = life.fault
+        self._books.note(Failed(name=fault.name, by="run", message=why))
+        typed = f"; type: {hide(life.by_hand)}" if life.by_hand else ""
+        self.dirty.append(f"{fault.name}: {fault.kind} on {fault.on}: {why}{typed}")
+        del self._lives[fault.name]
 
     def _felt(self, fault: Fault, done: Done) -> None:
         now = self._loop.clock.now()

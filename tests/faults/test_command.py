@@ -6,7 +6,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from harness.clients.command import KEPT_BYTES, run
 from harness.clients.poll import poll
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Fault, Scalar
+from harness.faults import Before
 from harness.faults.command import CommandFaults, healer
 from harness.units import NS_PER_S
 
@@ -238,3 +241,21 @@ class TestSecrets:
         driver.inject(fault(), before)
         driver.heal(fault(), before)
         assert not (tmp_path / "flag").exists()
+
+
+def test_healing_ends_an_injection_that_is_still_at_work(driver: CommandFaults, tmp_path: Path) -> None:
+    """A run that is stopped does not wait for it: it must not put the flag back after the healing took it away."""
+    slow = fault(inject=f"sh -c 'touch begun; sleep 30; touch flag; : {MARK}'", timeout=60_000)
+    before = driver.before(slow)
+    injecting = threading.Thread(target=lambda: _inject(driver, slow, before))
+    injecting.start()
+    assert poll((tmp_path / "begun").exists, IN_TIME_NS)
+    healer().heal(slow, before)
+    injecting.join(10)
+    assert not injecting.is_alive()
+    assert not (tmp_path / "flag").exists()
+
+
+def _inject(driver: CommandFaults, wanted: Fault, before: Before) -> None:
+    with suppress(EnvironmentBroke):  # it is ended while we wait
+        driver.inject(wanted, before)

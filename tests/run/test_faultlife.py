@@ -10,6 +10,9 @@ import pytest
 from harness.experiment import Fault
 from harness.faults import Before, Felt
 from harness.journal import FaultFailed, FaultFelt, FaultInjected, Trouble
+from harness.ledger import Healed
+from harness.run import Ending
+from harness.run.loop import Stop
 from harness.testing import FakeCalls, FakeFaults, World
 from harness.units import NS_PER_MS, NS_PER_S
 from tests.run.test_run import Scene, fault, timeline
@@ -199,3 +202,45 @@ def test_a_driver_that_cannot_tell_how_it_healed_has_healed_all_the_same(
     assert scene.clean()
     assert (ending.dirty, ending.error) == ((), None)
     assert scene.ledger.closed
+
+
+class PatientFaults(FakeFaults):
+    """A driver whose injection may take ten minutes, and that settles after `settles_ns`."""
+
+    settles_ns = NS_PER_S
+
+    def limits_ns(self, fault: Fault, before: Before) -> tuple[int, int]:
+        """As a deployment would."""
+        return 600 * NS_PER_S, 20 * NS_PER_S
+
+    def settle_ns(self, fault: Fault, before: Before) -> int:
+        """As the test says."""
+        return self.settles_ns
+
+
+def stopped_while_injecting(settles_ns: int) -> tuple[Scene, Ending]:
+    """The injection of second 5 never answers; Ctrl-C comes at second 8."""
+    scene = Scene()
+    scene.faults = driver = PatientFaults(scene.world)
+    driver.settles_ns = settles_ns
+    scene.world.hanging.add("inject freeze")
+    scene.world.clock.at(8 * NS_PER_S, Stop(why="SIGINT"))
+    return scene, scene.run(timeline(fault("freeze", 5, 10)))
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_a_long_injection() -> None:
+    """After a while it heals, and heals again once the injection could have settled."""
+    scene, ending = stopped_while_injecting(NS_PER_S)
+    healed = [at_s for at_s, words in scene.world.asked if words == "heal freeze"]
+    assert [round(at_s) for at_s in healed] == [23, 24]
+    assert ending.dirty == ()
+    assert scene.clean()
+
+
+def test_an_injection_that_may_come_long_after_the_run_leaves_it_dirty() -> None:
+    """It cannot be waited for, and nobody may call that clean: the ledger keeps it, with what to type."""
+    scene, ending = stopped_while_injecting(300 * NS_PER_S)
+    assert ending.dirty == (
+        "freeze: freeze on web: its injection may still take effect; healed once; type: unfreeze web freeze",
+    )
+    assert not any(isinstance(record, Healed) for record in scene.ledger.records)

@@ -16,7 +16,7 @@ SUFFIX = ".jsonl"
 
 
 def unhealed_note() -> str:
-    """A line for each run that died with faults possibly in force and nobody left to heal them; normally empty."""
+    """A line for each run that is over with faults possibly in force and nobody left to heal them; normally empty."""
     try:
         names = sorted(entry.name for entry in os.scandir(state.folder() / RUNS) if entry.name.endswith(SUFFIX))
     except (
@@ -41,5 +41,5 @@ def _line(name: str) -> str:
     if not (count or account.damaged) or reaped(account) or (account.opened is not None and alive(account.opened)):
         return ""
     if not count:
-        return f"run {run} died and its ledger is damaged: harness heal"
-    return f"run {run} died with {count} fault{'s' * (count > 1)} possibly in force: harness heal"
+        return f"run {run} is over and its ledger is damaged: harness heal"
+    return f"run {run} is over with {count} fault{'s' * (count > 1)} possibly still in force: harness heal"

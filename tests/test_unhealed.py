@@ -46,8 +46,8 @@ def test_a_dead_run_with_open_faults_is_told() -> None:
     run("r-1", NOBODY, "lag", "cut")
     run("r-2", NOBODY, "lag")
     assert unhealed_note().splitlines() == [
-        "run r-1 died with 2 faults possibly in force: harness heal",
-        "run r-2 died with 1 fault possibly in force: harness heal",
+        "run r-1 is over with 2 faults possibly still in force: harness heal",
+        "run r-2 is over with 1 fault possibly still in force: harness heal",
     ]
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_ledger_of_a_dead_run_is_told() -> None:
     """Nobody knows what was in the line: perhaps a fault that is in force."""
     path = run("r-1", NOBODY, "lag").path
     path.write_bytes(path.read_bytes().replace(b'"lag"', b'"gal"'))
-    assert unhealed_note() == "run r-1 died and its ledger is damaged: harness heal"
+    assert unhealed_note() == "run r-1 is over and its ledger is damaged: harness heal"
 
 
 def test_a_user_without_a_home_can_still_ask_for_help(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,7 +269,8 @@ def _afterwards(events: list[Event], healing: Healing, why: str, at_ns: int) -> 
             added.append(Trouble(at_ns=at_ns, source="healing", message=f"{name} was taken down after the run"))
     dirty = tuple(f"{name}: {words}" for name, words in healing.failed.items())
     if not any(isinstance(event, RunEnded) for event in events):
-        checked = "" if dirty else f"target left clean: healed and checked at {at_ns / NS_PER_S:.1f} s, after the run had died"
+        clean = f"target left clean: healed and checked at {at_ns / NS_PER_S:.1f} s, after the run had died"
+        checked = "" if dirty else clean
         added.append(RunEnded(at_ns=at_ns, completed=False, dirty=dirty, checked=checked))
     return added
 

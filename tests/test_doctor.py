@@ -43,10 +43,10 @@ def test_residue_is_listed_with_what_to_type(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_run_that_left_its_ledger_open_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is seen, but nobody could look at everything: doctor does not say that nothing is left."""
-    monkeypatch.setattr(unhealed, "unhealed_note", lambda: "run r-1 is over with 1 fault possibly still in force: harness heal")
+    monkeypatch.setattr(unhealed, "unhealed_note", lambda: "run r-1 is over with a fault: harness heal")
     lines = told(monkeypatch, Scan(seen=(), not_asked=())).splitlines()
     assert lines[0].startswith("left    target residue  may be left")
-    assert lines[1].strip() == "run r-1 is over with 1 fault possibly still in force: harness heal"
+    assert lines[1].strip() == "run r-1 is over with a fault: harness heal"
 
 
 def test_a_finding_tells_what_to_do_only_when_something_is_missing() -> None:

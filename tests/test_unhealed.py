@@ -69,7 +69,7 @@ def test_a_ledger_that_cannot_be_read_is_told_and_stops_no_command(state: Path) 
     run("r-1", NOBODY, "lag")
     first, second = unhealed_note().splitlines()
     assert "version 2" in first
-    assert "r-1 died" in second
+    assert "r-1 is over" in second
 
 
 def test_a_damaged_ledger_of_a_dead_run_is_told() -> None:

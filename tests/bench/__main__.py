@@ -22,8 +22,8 @@ LIMIT_S = 1200
 def measured(script: str, *words: str) -> Any:
     """What a benchmark prints as JSON; its standard error passes through."""
     print(f"running {script} ...", file=sys.stderr)
-    command = [sys.executable, str(HERE / script), *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, check=True)
+    command = [sys.executable, "-m", f"tests.bench.{script.removesuffix('.py')}", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, check=True, cwd=HERE.parents[1])
     return json.loads(done.stdout)
 
 
@@ -53,7 +53,7 @@ def main() -> None:
             "Verdict and reports", "python tests/bench/bench_reports.py --json", measured("bench_reports.py", "--json")
         ),
         table("Proxy", "python tests/bench/bench_proxy.py --json", measured("bench_proxy.py", "--json")),
-        table("Fault edges", "python tests/bench/bench_edges.py", measured("bench_edges.py")),
+        table("Fault edges", "python -m tests.bench.bench_edges", measured("bench_edges.py")),
         table("Traffic", "python tests/bench/bench_traffic.py", measured("bench_traffic.py")),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")

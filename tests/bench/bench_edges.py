@@ -1,6 +1,6 @@
 """How exactly a fault's edges are known: the time from asking to confirmed, of inject and of heal, for each kind.
 
-    python tests/bench/bench_edges.py [--rounds 15]
+    python -m tests.bench.bench_edges [--rounds 15]
 
 That span is what a journal stamps on each edge (`FaultInjected.asked_ns` to `at_ns`), and by which a plot's band can be
 wrong. On real containers, a real toxiproxy-server and the embedded one. Prints JSON (ms: median, 95th percentile).

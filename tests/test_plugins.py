@@ -93,7 +93,7 @@ class TestExample:
     def test_it_is_listed(self, folder: Path, tmp_path: Path) -> None:
         """With what is felt."""
         assert (
-            "flag_file  set          the flag has the value in the file\n"
+            "flag_file  set          the flag has the value in the file\n".splitlines()]
             in harness(folder, tmp_path, "list", "--faults").stdout
         )
 

@@ -120,6 +120,8 @@ def watch_links(links: Links, loop: Loop) -> None:
 
     def told(done: Done) -> None:
         why = str(done.error or done.result or "")
+        if loop.closing:
+            return  # we take them away ourselves
         if why:
             loop.abort("error", why)
         else:
@@ -195,6 +197,7 @@ def wind_down(
     if isinstance(world.stack, CollectsLogs):
         stack = world.stack
         _try(loop, "keeping the logs", lambda: stack.collect_logs(world.log_dir), SWEEP_LIMIT_NS)
+    loop.closing = True
     if _try(loop, "closing the links", world.links.close, SWEEP_LIMIT_NS):
         books.over(world.links)
     if _try(loop, "taking down the stack", world.stack.down, DOWN_LIMIT_NS):

@@ -119,6 +119,7 @@ class Loop:
         self.inbox = inbox
         self.stopped: tuple[str, str] | None = None
         self.hurry = False
+        self.closing = False
         self.on_hurry: Call | None = None
         self.traffic_ended = False
         self.lost_workers: set[int] = set()

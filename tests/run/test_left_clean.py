@@ -9,7 +9,8 @@ from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before
 from harness.journal import RunEnded, Trouble
-from harness.testing import FakeFaults
+from harness.testing import FakeFaults, FakeLinks
+from harness.units import NS_PER_S
 from tests.run.test_run import Scene, fault, timeline
 
 
@@ -60,3 +61,22 @@ def test_a_target_that_cannot_be_asked_is_not_said_to_be_clean() -> None:
     assert (last.dirty, last.checked) == ((), "")
     troubles = [event.message for event in scene.journal.events if isinstance(event, Trouble)]
     assert troubles == ["cannot tell whether anything is left: no Docker Engine answers"]
+
+
+class ClosingLinks(FakeLinks):
+    """Links whose server has ended once they are closed, as a server of our own has."""
+
+    def close(self) -> None:
+        """End the server."""
+        super().close()
+        self.why_lost = "the server has ended"
+
+
+def test_links_that_the_run_itself_closes_are_not_lost() -> None:
+    """Taking down is slow here, so the links are asked about after they were closed: that is no abort."""
+    scene = Scene()
+    scene.links = ClosingLinks(scene.world)
+    scene.calls.takes_ns = NS_PER_S // 3
+    ending = scene.run(timeline())
+    assert ending.error is None
+    assert ending.completed

@@ -43,8 +43,8 @@ WORLDLY = {
 }
 ONLY_IN = {
     "docker": ("clients/docker.py",),
-    "locust": ("traffic/locust_",),
-    "gevent": ("traffic/locust_",),
+    "locust": ("traffic/child/", "traffic/fast/"),
+    "gevent": ("traffic/child/", "traffic/fast/"),
     "toxiproxy": ("clients/toxiproxy",),
 }
 

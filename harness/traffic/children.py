@@ -41,7 +41,7 @@ def launch(settings: ChildSettings, name: str, log_dir: Path) -> Child:
         with theirs, log.open("ab") as output:
             process = subprocess.Popen(
                 # -P: a file of the user's folder must not stand in for a module of ours
-                [sys.executable, "-P", "-m", "harness.traffic.locust_child", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "harness.traffic.child", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -276,7 +276,7 @@ def children_of_ours() -> list[str]:
                 command = folder.joinpath("cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == str(os.getpid()) and b"locust_child" in command:
+            if parent == str(os.getpid()) and b"harness.traffic.child" in command:
                 found.append(folder.name)
     return found
 

@@ -33,7 +33,7 @@ def test_a_traffic_process_that_stops_makes_the_run_inconclusive(tmp_path: Path)
     """A stopped master sends nothing: noticed, told, and the run ends by itself."""
     with Run(tmp_path) as run:
         assert run.sees("StageEntered")
-        os.kill(run.pid_of("harness.traffic.locust_child"), signal.SIGSTOP)
+        os.kill(run.pid_of("harness.traffic.child"), signal.SIGSTOP)
         assert run.end()[0] == 2
         assert run.events("WorkerLost")
         assert run.verdict()["outcome"] == "inconclusive"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import gevent
 
 from harness.journal import Event, Generator, Trouble
+from harness.traffic.child.crowd import Crowd
 from harness.traffic.gauges import Gauges, Lateness
-from harness.traffic.locust_crowd import Crowd
 from harness.traffic.pacing import NS_PER_S, Ledger
 from harness.traffic.recorder import Recorder
 

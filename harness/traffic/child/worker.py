@@ -14,13 +14,13 @@ from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPED
 from harness.journal import Event, Trouble, encode
 from harness.traffic import Load
 from harness.traffic.channel import Channel
-from harness.traffic.locust_crowd import Crowd
-from harness.traffic.locust_hooks import SHORTEST_S, install_pacing, install_socket_check, switch_off_statistics
-from harness.traffic.locust_master import BEGIN, BEGUN, ENDED, LOAD, READY, ROWS, STOP
-from harness.traffic.locust_requests import Books
-from harness.traffic.locust_rows import RowMaker
-from harness.traffic.locust_runners import SteadyWorker, leave_quitting_to_us
-from harness.traffic.locust_setup import load_scenario, make_environment, report_failure, uses_statistics
+from harness.traffic.child.crowd import Crowd
+from harness.traffic.child.hooks import SHORTEST_S, install_pacing, install_socket_check, switch_off_statistics
+from harness.traffic.child.master import BEGIN, BEGUN, ENDED, LOAD, READY, ROWS, STOP
+from harness.traffic.child.requests import Books
+from harness.traffic.child.rows import RowMaker
+from harness.traffic.child.runners import SteadyWorker, leave_quitting_to_us
+from harness.traffic.child.setup import load_scenario, make_environment, report_failure, uses_statistics
 from harness.traffic.pacing import Ledger
 from harness.traffic.recorder import Recorder
 from harness.traffic.scenario import ScenarioError

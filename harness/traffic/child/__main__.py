@@ -1,4 +1,4 @@
-"""A traffic process: `python -m harness.traffic.locust_child FD`. Locust lives here and nowhere else.
+"""A traffic process: `python -m harness.traffic.child FD`. Locust lives here and nowhere else.
 
 Importing Locust makes the whole process cooperative (gevent), so it is done after the watch on the harness has
 started in a thread of its own: a child whose harness is gone ends at once, even while a scenario's code is busy.
@@ -39,7 +39,7 @@ def _become(settings: ChildSettings, channel: Channel) -> None:
 
     # The same descriptor behind a cooperative socket: reading must not stop the event loop.
     channel.rebind(socket.socket(fileno=channel.sock.detach()))
-    module = importlib.import_module(f"harness.traffic.locust_{settings.role}")
+    module = importlib.import_module(f"harness.traffic.child.{settings.role}")
     module.run(settings, channel, locust.events)
 
 

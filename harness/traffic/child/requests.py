@@ -21,8 +21,8 @@ from locust.clients import ResponseContextManager as HttpAnswer
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager as FastAnswer
 
+from harness.traffic.child.hooks import CONTROL_FLOW, PACE, replace
 from harness.traffic.failures import bounded, classify, message_of
-from harness.traffic.locust_hooks import CONTROL_FLOW, PACE, replace
 from harness.traffic.pacing import Pace
 from harness.traffic.recorder import OpenRequest, Recorder
 

@@ -9,9 +9,9 @@ import gevent
 from locust.runners import STATE_RUNNING, STATE_STOPPED, STATE_STOPPING
 
 from harness.traffic.channel import Channel, control
-from harness.traffic.locust_hooks import install_pacing, switch_off_statistics
-from harness.traffic.locust_runners import QuietMaster, leave_quitting_to_us
-from harness.traffic.locust_setup import load_scenario, make_environment, report_failure, uses_statistics
+from harness.traffic.child.hooks import install_pacing, switch_off_statistics
+from harness.traffic.child.runners import QuietMaster, leave_quitting_to_us
+from harness.traffic.child.setup import load_scenario, make_environment, report_failure, uses_statistics
 from harness.traffic.pacing import Ledger
 from harness.traffic.scenario import ScenarioError
 from harness.traffic.settings import ChildSettings

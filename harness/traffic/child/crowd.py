@@ -13,10 +13,10 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 
 from harness.journal import Trouble
 from harness.traffic import Load
+from harness.traffic.child.hooks import PACE, SHORTEST_S
+from harness.traffic.child.requests import Books
+from harness.traffic.child.runners import SteadyWorker
 from harness.traffic.failures import bounded
-from harness.traffic.locust_hooks import PACE, SHORTEST_S
-from harness.traffic.locust_requests import Books
-from harness.traffic.locust_runners import SteadyWorker
 from harness.traffic.mix import ClassSequence, ClassWeight, Roster
 from harness.traffic.pacing import Ledger, Pace, phase_of
 from harness.traffic.ramp import crossing_ns, wanted

@@ -7,8 +7,8 @@ from typing import Any
 from locust.user import wait_time as wait_times
 
 from harness.traffic.channel import Channel
-from harness.traffic.locust_hooks import PERIOD, install_pacing
-from harness.traffic.locust_setup import load_scenario, make_environment, report_failure
+from harness.traffic.child.hooks import PERIOD, install_pacing
+from harness.traffic.child.setup import load_scenario, make_environment, report_failure
 from harness.traffic.pacing import Ledger
 from harness.traffic.scenario import ScenarioError
 from harness.traffic.settings import ChildSettings

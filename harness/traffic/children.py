@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from harness.traffic.channel import Channel
 from harness.traffic.settings import ChildSettings
@@ -19,11 +20,48 @@ from harness.traffic.settings import ChildSettings
 _END_STEPS_S = ((None, 1.5), (signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0))
 _LOG_TAIL_BYTES = 2000
 SCENARIO_QUIT = 71
+TOKEN = "HARNESS_TOKEN"  # noqa: S105 - the variable's name
+"""What lets workers join. It is for the harness alone: no scenario and no log of one sees it."""
+
+
+class Child(Protocol):
+    """A traffic process, here or on a joined host: `worker` is its number, -1 for the master or a checker."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def worker(self) -> int:
+        """Its number."""
+
+    @property
+    def channel(self) -> Channel:
+        """Our end of its channel."""
+
+    @property
+    def log(self) -> Path:
+        """Where its output is, or will be."""
+
+    def hang_up(self) -> None:
+        """Close its channel, which ends it."""
+
+    def send_signal(self, number: int) -> None:
+        """Signal it and what it has started; nothing when it is gone."""
+
+    def exited(self, deadline_s: float) -> bool:
+        """Whether it has ended by this instant of time.monotonic()."""
+
+    def how_ended(self) -> str:
+        """In words, how one that has closed its channel ended."""
+
+    def log_tail(self) -> str:
+        """The last lines that it wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
-    """A traffic process: `worker` is its number, -1 for the master or a checker."""
+class LocalChild:
+    """A traffic process of this machine."""
 
     name: str
     worker: int
@@ -31,8 +69,41 @@ class Child:
     channel: Channel
     log: Path
 
+    def hang_up(self) -> None:
+        """Close its channel: it ends by itself."""
+        self.channel.sock.close()
 
-def launch(settings: ChildSettings, name: str, log_dir: Path) -> Child:
+    def send_signal(self, number: int) -> None:
+        """Signal the child's whole group: a scenario may have started helpers of its own."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def exited(self, deadline_s: float) -> bool:
+        """Whether the process has ended by then."""
+        try:
+            self.process.wait(timeout=max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def how_ended(self) -> str:
+        """By its exit code or signal."""
+        try:
+            code = self.process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return "closed its channel"
+        if code == SCENARIO_QUIT:
+            return "was ended by the scenario's own runner.quit()"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}"
+
+    def log_tail(self) -> str:
+        """The end of its log file."""
+        return tail_of(self.log)
+
+
+def launch(settings: ChildSettings, name: str, log_dir: Path, *, cwd: Path | None = None) -> LocalChild:
     """Start a child and give it its settings. Raises OSError."""
     log_dir.mkdir(parents=True, exist_ok=True)
     ours, theirs = socket.socketpair()
@@ -46,6 +117,7 @@ def launch(settings: ChildSettings, name: str, log_dir: Path) -> Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
+                cwd=cwd,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
@@ -54,7 +126,7 @@ def launch(settings: ChildSettings, name: str, log_dir: Path) -> Child:
         raise
     channel = Channel(ours)
     worker = settings.worker if settings.role == "worker" else -1
-    child = Child(name=name, worker=worker, process=process, channel=channel, log=log)
+    child = LocalChild(name=name, worker=worker, process=process, channel=channel, log=log)
     channel.send(settings.to_json())
     return child
 
@@ -63,50 +135,23 @@ def end(children: Iterable[Child]) -> None:
     """Close the channels, which ends the children by themselves; then ask, then force. Bounded: 4.5 s."""
     left = list(children)
     for child in left:
-        child.channel.sock.close()
+        child.hang_up()
     for number, limit_s in _END_STEPS_S:
         if number is not None:
             for child in left:
-                send_signal(child, number)
-        deadline = time.monotonic() + limit_s
-        left = [child for child in left if not _exited(child, deadline)]
+                child.send_signal(number)
+        deadline_s = time.monotonic() + limit_s
+        left = [child for child in left if not child.exited(deadline_s)]
 
 
-def send_signal(child: Child, number: int) -> None:
-    """Signal the child's whole group: a scenario may have started helpers of its own."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, number)
-
-
-def how_ended(child: Child) -> str:
-    """In words, how a child that has closed its channel ended."""
+def tail_of(log: Path, most_bytes: int = _LOG_TAIL_BYTES) -> str:
+    """The end of a log file, the empty string when there is none."""
     try:
-        code = child.process.wait(timeout=1.0)
-    except subprocess.TimeoutExpired:
-        return "closed its channel"
-    if code == SCENARIO_QUIT:
-        return "was ended by the scenario's own runner.quit()"
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"exited with code {code}"
-
-
-def log_tail(child: Child) -> str:
-    """The last lines that the child wrote."""
-    try:
-        with child.log.open("rb") as file:
-            file.seek(max(0, child.log.stat().st_size - _LOG_TAIL_BYTES))
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - most_bytes))
             return file.read().decode(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _exited(child: Child, deadline: float) -> bool:
-    try:
-        child.process.wait(timeout=max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def _environment() -> dict[str, str]:
@@ -114,4 +159,5 @@ def _environment() -> dict[str, str]:
     known = os.environ.get("PYTHONPATH", "")
     env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root}
     env.pop("LOCUST_SKIP_MONKEY_PATCH", None)
+    env.pop(TOKEN, None)
     return env

@@ -16,7 +16,7 @@ from harness.clock import Outbox
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.journal import Event, Generator, TrafficEnded, Trouble, WorkerLost, decode
 from harness.traffic.channel import control_of
-from harness.traffic.children import Child, how_ended, log_tail, send_signal
+from harness.traffic.children import Child
 from harness.traffic.silence import MASTER, Silence
 
 _POLL_S = 0.2
@@ -114,9 +114,9 @@ class Listener:
         """A channel has closed: the process is dead, or as good as."""
         if self.over.is_set() or child.worker in self._ended:
             return
-        how = how_ended(child)
+        how = child.how_ended()
         if not self.ready:
-            tail = log_tail(child)
+            tail = child.log_tail()
             message = f"the traffic {child.name} {how} while starting"
             self._fail(EnvironmentBroke(message, hint=f"{child.log}: {tail}"))
         elif child.worker >= 0:
@@ -134,7 +134,7 @@ class Listener:
         if worker in self._lost or worker in self._ended:
             return
         self._lost.add(worker)
-        send_signal(self._workers[worker], signal.SIGKILL)
+        self._workers[worker].send_signal(signal.SIGKILL)
         self._inbox.put(WorkerLost(at_ns=self._now(), worker=worker, why=why))
 
     def _lose_master(self, why: str) -> None:

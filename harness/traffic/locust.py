@@ -22,7 +22,7 @@ from harness.errors import EnvironmentBroke, HarnessError
 from harness.experiment import TrafficSpec
 from harness.journal import Event, Json
 from harness.traffic import Load
-from harness.traffic.children import Child, end, launch, log_tail
+from harness.traffic.children import Child, end, launch
 from harness.traffic.listener import Listener, require_scenario
 from harness.traffic.settings import ChildSettings, Role
 
@@ -59,7 +59,7 @@ class LocustTraffic:
             except queue.Empty:
                 error = EnvironmentBroke(
                     f"the traffic processes were not ready within {START_LIMIT_S:.0f} s",
-                    hint=f"see {self._log_dir}/traffic-*.log; the last lines: {log_tail(self._children[0])}",
+                    hint=f"see {self._log_dir}/traffic-*.log; the last lines: {self._children[0].log_tail()}",
                 )
             if error is not None:
                 raise error
@@ -93,8 +93,8 @@ class LocustTraffic:
             listener.give_up.set()
             listener.over.wait(_MASTER_GRACE_S)
         self._tell_master({"quit": True})
-        with contextlib.suppress(Exception):
-            self._children[0].process.wait(timeout=_MASTER_GRACE_S)
+        for master in self._children[:1]:
+            master.exited(time.monotonic() + _MASTER_GRACE_S)
         self._shut_down()
 
     def _launch_all(self, address: str) -> None:

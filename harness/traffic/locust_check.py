@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from harness.errors import EnvironmentBroke
 from harness.experiment import TrafficSpec
 from harness.traffic.channel import control_of
-from harness.traffic.children import Child, end, how_ended, launch, log_tail
+from harness.traffic.children import Child, end, launch
 from harness.traffic.listener import bad_scenario, require_scenario
 from harness.traffic.settings import ChildSettings
 
@@ -56,4 +56,4 @@ def _answer(child: Child) -> tuple[UserClass, ...]:
                 return tuple(UserClass(**found) for found in record["classes"])
         if not alive:
             break
-    raise EnvironmentBroke(f"the scenario could not be looked at: its process {how_ended(child)}", hint=log_tail(child))
+    raise EnvironmentBroke(f"the scenario could not be looked at: its process {child.how_ended()}", hint=child.log_tail())

@@ -23,7 +23,7 @@ from harness.experiment import Experiment
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
 from harness.ledger import Ledger
 from harness.leftovers import heal_first
-from harness.plan import Plan, plan
+from harness.plan import Plan, SetLoad, plan
 from harness.plugins import kinds, load
 from harness.reaper.lease import ReaperLease
 from harness.reports.live import LiveView
@@ -175,7 +175,9 @@ def _what(action: object) -> str:
     named = getattr(action, "stage", None) or getattr(action, "fault", None)
     if named is not None:
         return str(named.name)
-    return f"{getattr(action, 'users_from', '')} -> {getattr(action, 'users_to', '')}".strip(" ->")
+    if isinstance(action, SetLoad):
+        return f"{action.level_from:g} -> {action.level_to:g}{'/s' if action.unit == 'rate' else ''}"
+    return ""
 
 
 def _conclude(

@@ -14,18 +14,39 @@ Role = Literal["warmup", "steady", "stress", "recovery"]
 ROLES: tuple[Role, ...] = ("warmup", "steady", "stress", "recovery")
 MEASURED_ROLES: tuple[Role, ...] = ("steady", "stress", "recovery")
 
+# The closed model holds a number of users; the open model starts so many arrivals a second, whatever earlier ones do.
+LoadUnit = Literal["users", "rate"]
+
 Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A span of load: ramp from the previous stage's users to `users` in `ramp_ns`, then hold."""
+    """A span of load: ramp from the previous stage's level to this one's in `ramp_ns`, then hold.
+
+    The level is `users`, or `rate` in arrivals a second when `unit` says so. `curve` holds points (ns from the start of
+    the stage, level) that the load runs through on straight lines, the first at 0: it stands for the ramp, or, when
+    `ramp_ns` is 0, for ramp and hold at once.
+    """
 
     name: str
     role: Role
-    users: int
+    users: int = 0
     ramp_ns: int
     hold_ns: int
+    unit: LoadUnit = "users"
+    rate: float = 0.0
+    curve: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def level(self) -> float:
+        """Users, or arrivals a second, at the end of the stage."""
+        return self.rate if self.unit == "rate" else self.users
+
+    @property
+    def peak(self) -> float:
+        """The highest level of the stage itself."""
+        return max((self.level, *(level for _, level in self.curve)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +182,21 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersSpec:
+    """Workers on other hosts: how many join, the address they join at (host:port), and within what time."""
+
+    expect: int
+    bind: str
+    join_within_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficSpec:
-    """Whose users: a locustfile, the link or service they go to, and the time limit of each request."""
+    """Whose users: a locustfile, the link or service they go to, and the time limit of each request.
+
+    `processes` 0 leaves their number to the machine. `arrivals` and `max_users` are of the open model: how the instants
+    of a rate are drawn, and to how many users the pool may grow (0 in the closed model).
+    """
 
     scenario: str
     target: str
@@ -170,6 +204,9 @@ class TrafficSpec:
     processes: int = 1
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    max_users: int = 0
+    workers: WorkersSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +249,11 @@ class Experiment:
             if stage.name == name:
                 return stage
         raise KeyError(name)
+
+    @property
+    def unit(self) -> LoadUnit:
+        """What the load is counted in; all stages of an experiment agree."""
+        return self.stages[0].unit
 
     def stages_in(self, scope: tuple[str, ...]) -> tuple[Stage, ...]:
         """The stages that a limit's scope names, by stage name or role; no scope: all but warm-up."""

@@ -48,22 +48,29 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntered(Event):
-    """A stage's ramp begins; its hold is measured from `hold_at_ns` to `ends_at_ns` (or where the run ended)."""
+    """A stage's ramp begins; its hold is measured from `hold_at_ns` to `ends_at_ns` (or where the run ended).
+
+    `rate` is in arrivals a second; the open model has no `users` of its own.
+    """
 
     stage: str
     role: str
     users: int
     hold_at_ns: int
     ends_at_ns: int
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSet(Event):
-    """The generator was told to follow a straight line of users."""
+    """The generator was told to follow a straight line of users, or of arrivals a second (`unit` rate)."""
 
     users_from: int
     users_to: int
     ramp_ns: int
+    unit: str = "users"
+    rate_from: float = 0.0
+    rate_to: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +162,9 @@ class Generator(Event):
 
     `due` counts task iterations that the schedule wanted begun in `second`, `begun` those that began in it.
     `lag` is the event loop's lateness, an encoded histogram in microseconds; `cpu` is a share of one core. `raised`
-    counts iterations that the scenario's own code ended by an exception.
+    counts iterations that the scenario's own code ended by an exception. `not_started` counts arrivals that were due
+    while the pool of users was at its limit and all were busy; `start_lag` is how late iterations began, from due to
+    start, as an encoded histogram; `sockets` are open connections; `gc_us` is the time that garbage collection took.
     """
 
     second: int
@@ -169,6 +178,26 @@ class Generator(Event):
     rss_bytes: int
     open_files: int
     raised: int = 0
+    not_started: int = 0
+    start_lag: str = ""
+    sockets: int = 0
+    gc_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest(Event):
+    """What this machine's generator carried against a target that answers at once, measured before the run.
+
+    `per_s` is the highest rate (requests a second, all workers) at which the event loop's lateness kept its P99 below
+    10 ms (`lag_p99_us`); `cpu_us` is CPU time a request; `client` the kind of user that was measured.
+    """
+
+    client: str
+    workers: int
+    per_s: float
+    users: int
+    lag_p99_us: int
+    cpu_us: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +254,7 @@ KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunStarted, StageEntered, LoadSet, FaultIntended, FaultInjected, FaultFelt, FaultHealed, FaultFailed,
-        Traffic, Exemplar, Generator, WorkerLost, TrafficEnded, Reading, Trouble, Aborted, RunEnded,
+        Traffic, Exemplar, Generator, SelfTest, WorkerLost, TrafficEnded, Reading, Trouble, Aborted, RunEnded,
     )
 }  # fmt: skip
 _FIELD_NAMES: dict[type[Event], tuple[str, ...]] = {

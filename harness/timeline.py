@@ -18,7 +18,7 @@ from harness.blast_radius import limits
 from harness.experiment import Experiment, Fault, Limit, Stage
 from harness.loader.catalogue import Kind, find
 from harness.loader.limits import samples_to_decide
-from harness.plan import EnterStage, Heal, Inject, Plan, users_at
+from harness.plan import EnterStage, Heal, Inject, Plan, level_at
 from harness.units import NS_PER_MS, NS_PER_S, format_duration, format_percent
 
 WIDTH = 100
@@ -82,7 +82,7 @@ def user_seconds(plan: Plan) -> float:
     area = 0.0
     for start_ns, end_ns in pairwise(edges):
         middle_ns = (start_ns + end_ns) // 2
-        area += users_at(plan, middle_ns) * (end_ns - start_ns) / NS_PER_S
+        area += level_at(plan, middle_ns) * (end_ns - start_ns) / NS_PER_S
     return area
 
 
@@ -194,7 +194,7 @@ def _bars(plan: Plan, stages: Sequence[_Held], faults: Sequence[_InForce], width
 def _shape(held: _Held, plan: Plan, at_ns: int) -> str:
     if at_ns >= held.hold_ns:
         return "="
-    return "\\" if users_at(plan, held.from_ns) > held.stage.users else "/"
+    return "\\" if level_at(plan, held.from_ns) > held.stage.users else "/"
 
 
 def _sums(

@@ -29,8 +29,10 @@ _SIZE_BYTES = {
     "MIB": 1 << 20,
     "GIB": 1 << 30,
 }
+_PER_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|min|s|m|h)", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?i?B)", re.IGNORECASE | re.ASCII)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)", re.ASCII)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 
 
@@ -58,6 +60,28 @@ def percent_share(text: object) -> float:
     if match is None:
         raise ValueError(f"expected a percentage such as 0.5%, got {text!r}")
     return float(match[1]) / 100
+
+
+def rate_per_s(text: object) -> float:
+    """Arrivals per second of `500/s`, `50/min`, `2/h`. Raises ValueError that says what was expected."""
+    match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"expected a rate such as 500/s or 50/min, got {text!r}")
+    return float(match[1]) / _PER_S[match[2]]
+
+
+def format_rate(per_s: float) -> str:
+    """A rate in the largest unit in which it is at least one: 500/s, 50/min, 2/h."""
+    for unit, seconds in (("s", 1.0), ("min", 60.0)):
+        if per_s * seconds >= 1 or per_s == 0:
+            return f"{_digits(per_s * seconds)}/{unit}"
+    return f"{_digits(per_s * 3600)}/h"
+
+
+def _digits(number: float) -> str:
+    """Three digits that carry meaning, and every digit of a whole number."""
+    whole = round(number)
+    return f"{whole:,}" if number >= 1000 or abs(number - whole) < 1e-9 else f"{number:.3g}"
 
 
 def format_duration(ns: int | float) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from harness.experiment import Experiment
 from harness.loader import from_document
 from harness.loader.yaml_lines import Tree
-from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, plan, users_at
+from harness.plan import EnterStage, Finish, Heal, Inject, Plan, SetLoad, level_at, plan
 from harness.units import NS_PER_S
 from tests.documents import whole
 
@@ -76,11 +76,11 @@ def test_the_users_follow_one_unbroken_line(experiment: Experiment) -> None:
     """Each ramp begins where the one before ended, and the line has reached the stage's users when the hold begins."""
     found = plan(experiment)
     loads = [step.action for step in found.steps if isinstance(step.action, SetLoad)]
-    assert [load.users_from for load in loads] == [0, *(load.users_to for load in loads[:-1])]
+    assert [load.level_from for load in loads] == [0, *(load.level_to for load in loads[:-1])]
     for step in found.steps:
         if isinstance(step.action, EnterStage):
-            assert users_at(found, step.action.hold_at_ns) == step.action.stage.users
-            assert users_at(found, step.action.ends_at_ns - 1) == step.action.stage.users
+            assert level_at(found, step.action.hold_at_ns) == step.action.stage.users
+            assert level_at(found, step.action.ends_at_ns - 1) == step.action.stage.users
 
 
 def test_the_steps_of_a_known_experiment() -> None:
@@ -94,5 +94,5 @@ def test_the_steps_of_a_known_experiment() -> None:
         (65, "Inject"), (80, "Heal"), (80, "Inject"), (90, "Heal"),
         (90, "Finish"),
     ]  # fmt: skip
-    assert users_at(found, 15 * NS_PER_S) == 75.0
-    assert users_at(found, 15 * NS_PER_S + 1) > 75.0
+    assert level_at(found, 15 * NS_PER_S) == 75.0
+    assert level_at(found, 15 * NS_PER_S + 1) > 75.0

@@ -14,7 +14,9 @@ from harness.units import (
     format_bytes,
     format_duration,
     format_percent,
+    format_rate,
     percent_share,
+    rate_per_s,
     size_bytes,
 )
 
@@ -117,3 +119,20 @@ def test_bytes_and_shares_are_written_for_people() -> None:
     """Powers of ten; as many digits as carry meaning."""
     assert [format_bytes(count) for count in (512, 64_000_000, 1_250_000_000)] == ["512B", "64MB", "1.25GB"]
     assert [format_percent(share) for share in (0.005, 0.1234, 0.00012)] == ["0.5%", "12.3%", "0.012%"]
+
+
+@pytest.mark.parametrize(
+    ("text", "per_s", "again"),
+    [("500/s", 500.0, "500/s"), ("50/min", 50 / 60, "50/min"), ("90/m", 1.5, "1.5/s"), ("2 / h", 2 / 3600, "2/h")],
+)
+def test_a_rate_is_read_and_written(text: str, per_s: float, again: str) -> None:
+    """Per second inside; the largest unit in which it is at least one for people."""
+    assert rate_per_s(text) == pytest.approx(per_s)
+    assert format_rate(rate_per_s(text)) == again
+
+
+@pytest.mark.parametrize("text", ["500", 500, "500/d", "/s", "-5/s", "5/s/s", None])
+def test_a_rate_without_its_unit_is_refused(text: object) -> None:
+    """What a bare number would mean cannot be known."""
+    with pytest.raises(ValueError, match=r"expected a rate such as 500/s or 50/min"):
+        rate_per_s(text)

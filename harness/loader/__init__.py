@@ -48,7 +48,6 @@ from harness.loader.schema import schema
 from harness.loader.sections import (
     DEFAULT_BUDGET,
     Placed,
-    read_ladder,
     read_limit,
     read_list,
     read_named,
@@ -56,9 +55,9 @@ from harness.loader.sections import (
     read_proxy,
     read_question,
     read_stack,
-    read_stage,
     read_traffic,
 )
+from harness.loader.stages import check_pool, read_ladder, read_stage
 from harness.loader.yaml_lines import Tree, parse
 from harness.secrets import mask
 
@@ -186,12 +185,15 @@ def _build(
     seed = _seed(head)
     draft = _draft(tree, files, seed, problems, index((*KINDS, *extra_kinds)))
     faults = check(draft, problems)
+    stages = tuple(stage.value for stage in draft.stages)
+    limits = [limit.value for limit in draft.budget]
+    traffic = draft.traffic and check_pool(tree["traffic"], draft.traffic, stages, limits, problems)
     if not draft.partial & {"stages", "faults"}:
         check_steady_state(draft.steady_state, [stage.value for stage in draft.stages], faults, problems)
     targets = read_targets(tree["targets"], ("targets",), problems) if "targets" in tree else None
     blast_radius = read_blast_radius(tree.get("blast_radius", {}), ("blast_radius",), problems)
     problems.stop_if_any()
-    assert head and draft.stack and draft.traffic  # noqa: S101 - what is missing was a problem
+    assert head and draft.stack and traffic  # noqa: S101 - what is missing was a problem
     probes = tuple(probe.value for probe in draft.probes)
     return Experiment(
         name=head.name,
@@ -199,8 +201,8 @@ def _build(
         stack=draft.stack,
         toxiproxy=head.toxiproxy,
         proxies=tuple(proxy.value for proxy in draft.proxies),
-        traffic=draft.traffic,
-        stages=tuple(stage.value for stage in draft.stages),
+        traffic=traffic,
+        stages=stages,
         faults=faults,
         probes=probes,
         budget=tuple(resolve(limit.value, probes) for limit in draft.budget),

@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 from harness.experiment import (
-    MEASURED_ROLES,
     ROLES,
     ComposeStack,
     Fault,
@@ -29,6 +28,7 @@ from harness.loader.limits import HOST, MEMORY_AS_SIZE, PROBE_METRICS, PROBE_MET
 from harness.loader.problems import Problems, did_you_mean, shown
 from harness.loader.schedule import schedule
 from harness.loader.sections import Placed
+from harness.loader.stages import check_stages, in_words
 from harness.loader.victims import needs_process
 
 _REFERENCE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.-]*)\}")
@@ -150,11 +150,7 @@ def _stages(draft: Draft, problems: Problems) -> None:
     stages = draft.stages
     if "stages" in draft.partial or not stages:
         return
-    measured = [stage for stage in stages if stage.value.role in MEASURED_ROLES]
-    if not measured:
-        problems.add(("stages",), f"nothing is measured: expected a stage with a role of {', '.join(MEASURED_ROLES)}")
-    if measured and all(stage.value.users == 0 for stage in measured):
-        problems.add(measured[0].path, "no measured stage has any users, so there is nothing to judge")
+    check_stages(stages, problems)
 
 
 def _probes(draft: Draft, problems: Problems) -> None:
@@ -241,18 +237,20 @@ def _questions(draft: Draft, problems: Problems) -> None:
 
 
 def _levels(placed: Placed[Question], stages: tuple[Placed[Stage], ...], problems: Problems) -> None:
-    levels = [stage.value.users for stage in stages if stage.value.role == "stress"]
+    found = [stage.value for stage in stages if stage.value.role == "stress"]
+    levels = [stage.level for stage in found]
     if len(levels) < 2 or any(low >= high for low, high in pairwise(levels)):
-        got = ", ".join(map(str, levels)) or "none"
+        got = ", ".join(map(in_words, found)) or "none"
         problems.add(
             placed.path,
-            f"breaking_point needs at least two stages of role stress with rising users, got {got}",
-            hint="write ladder: {users: [100, 500, 1000, 5000]}, or role: stress",
+            f"breaking_point needs at least two stages of role stress with rising load, got {got}",
+            hint="write ladder: {users: [100, 500, 1000, 5000]} or {rate: [100/s, 200/s]}, or role: stress",
         )
         return
-    least = placed.value.params.get("at_least")
-    if isinstance(least, int) and least > levels[-1]:
-        problems.add(
-            (*placed.path, "breaking_point", "at_least"),
-            f"expected at most {levels[-1]}, the highest level, got {least}",
-        )
+    place = (*placed.path, "breaking_point", "at_least")
+    least, unit = placed.value.params.get("at_least"), placed.value.params.get("at_least_unit", "users")
+    if least is not None and unit != found[-1].unit:
+        expected = "a rate such as 500/s" if unit == "users" else "a number of users"
+        problems.add(place, f"expected {expected}, as the stages have")
+    elif isinstance(least, int | float) and least > levels[-1]:
+        problems.add(place, f"expected at most {in_words(found[-1])}, the highest level, got {least:g}")

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
-from harness.experiment import ROLES, Ready
+from harness.experiment import Ready
 from harness.loader.problems import Path, Problems, did_you_mean, shown
-from harness.units import NS_PER_S, duration_ns
+from harness.units import NS_PER_S, duration_ns, rate_per_s
 
 MAX_USERS = 10_000_000
 MAX_SPAN_NS = 30 * 24 * 3600 * NS_PER_S
 MAX_PROCESSES = 256
+MAX_RATE = 10_000_000.0
 MAX_TEXT = 10_000
 MAX_ENTRIES = 500
 
 # A masked value (***) must be readable again: old runs are judged from their masked document.
+RATE_PATTERN = r"^\s*\d+(\.\d+)?\s*/\s*(s|min|m|h)\s*$"
+BIND_PATTERN = r"^[^\s:/]+(:\d{1,5})?$"
 DURATION_PATTERN = r"^\s*(\d+(\.\d+)?\s*(ns|us|ms|min|s|m|h)\s*)+$"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 TAG_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -98,6 +102,43 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
+def _rate(value: object) -> float:
+    """Arrivals a second. A bare number has no unit, and which one was meant cannot be known."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"expected a rate with its unit such as {value:g}/s or {value:g}/min, got {value!r}")
+    per_s = rate_per_s(value)
+    if per_s > MAX_RATE:
+        raise ValueError(f"expected a rate of at most {MAX_RATE:,.0f}/s, got {value!r}")
+    return per_s
+
+
+def _curve(value: object) -> tuple[tuple[int, float], ...]:
+    """Points (ns, level), rising in time from 0s; all levels are users or all are rates."""
+    expected = "expected points such as [[0s, 100/s], [30s, 400/s]]"
+    if not isinstance(value, list) or not all(isinstance(point, list) and len(point) == 2 for point in value):
+        raise ValueError(f"{expected}, got {shown(value)}")
+    points = tuple((_duration(at), _curve_level(level)) for at, level in value)
+    if len(points) < 2 or points[0][0] != 0 or any(first[0] >= second[0] for first, second in pairwise(points)):
+        raise ValueError(f"{expected}: two or more, the first at 0s and each later than the one before")
+    if len({isinstance(level, str) for _, level in value}) > 1:
+        raise ValueError(f"{expected}: all levels as rates, or all as users")
+    return points
+
+
+def _curve_level(value: object) -> float:
+    return _rate(value) if isinstance(value, str) else whole(0, MAX_USERS)(value)
+
+
+def _processes(value: object) -> int:
+    """How many, 0 for auto."""
+    if value == "auto":
+        return 0
+    try:
+        return whole(1, MAX_PROCESSES)(value)
+    except ValueError as error:
+        raise ValueError(f"{error} (or auto)") from error
+
+
 def _ready(value: object) -> Ready:
     text = value if isinstance(value, str) else ""
     match = re.fullmatch(r"(?:(tcp)|http\s+(/\S*))(?:\s+within\s+(\S+))?", text.strip())
@@ -134,7 +175,34 @@ Tag = Annotated[str, PlainValidator(matching(TAG_PATTERN, "a tag of Locust")), s
 Duration = Annotated[int, PlainValidator(_duration), string(DURATION_PATTERN, "a duration such as 30s")]
 Span = Annotated[int, PlainValidator(span), string(DURATION_PATTERN, "a duration above zero such as 30s")]
 Users = Annotated[int, PlainValidator(whole(0, MAX_USERS)), integer(0, MAX_USERS, "a number of users")]
-Workers = Annotated[int, PlainValidator(whole(1, MAX_PROCESSES)), integer(1, MAX_PROCESSES, "processes")]
+Workers = Annotated[int, PlainValidator(whole(1, MAX_PROCESSES)), integer(1, MAX_PROCESSES, "workers")]
+Processes = Annotated[
+    int,
+    PlainValidator(_processes),
+    WithJsonSchema({"oneOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MAX_PROCESSES}]}),
+]
+Rate = Annotated[float, PlainValidator(_rate), string(RATE_PATTERN, "a rate such as 500/s or 50/min")]
+_LEVEL_SCHEMA = {"oneOf": [{"type": "string", "pattern": RATE_PATTERN}, {"type": "integer", "minimum": 0}]}
+Curve = Annotated[
+    tuple[tuple[int, float], ...],
+    PlainValidator(_curve),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "minItems": 2,
+            "items": {
+                "type": "array",
+                "prefixItems": [{"type": "string", "pattern": DURATION_PATTERN}, _LEVEL_SCHEMA],
+                "items": False,
+                "minItems": 2,
+            },
+        }
+    ),
+]
+Bind = Annotated[
+    str, PlainValidator(matching(BIND_PATTERN, "host or host:port")), string(BIND_PATTERN, "host or host:port")
+]
+MostUsers = Annotated[int, PlainValidator(whole(1, MAX_USERS)), integer(1, MAX_USERS, "a number of users")]
 Seed = Annotated[int, PlainValidator(whole(0, 2**53)), integer(0, 2**53, "what chance is drawn from")]
 Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 ReadyText = Annotated[Ready, PlainValidator(_ready), string(READY_PATTERN, "tcp | http /path [within 30s]")]
@@ -205,25 +273,47 @@ class TrafficShape(Shape):
     scenario: Annotated[Filled, Field(description="path of a locustfile")]
     target: Annotated[Name, Field(description="the service or proxy that users are sent to")]
     timeout: Annotated[Span, Field(description="time limit of each request")] = 10 * NS_PER_S
-    processes: Annotated[Workers, Field(description="traffic processes")] = 1
+    processes: Annotated[Processes, Field(description="traffic processes on this machine; auto: by its cores")] = 1
+    workers: Annotated[dict[str, object] | None, Field(description="workers on other hosts instead")] = None
+    arrivals: Annotated[
+        Literal["poisson", "uniform"] | None, Field(description="how a rate's instants are drawn; default: poisson")
+    ] = None
+    max_users: Annotated[
+        MostUsers | None, Field(description="to how many users a rate may grow; default: rate x timeout")
+    ] = None
     tags: Annotated[list[Tag], Field(description="only tasks with one of these tags")] = []
     exclude_tags: Annotated[list[Tag], Field(description="no tasks with one of these tags")] = []
 
 
+class WorkersShape(Shape):
+    """Workers on other hosts, each started there by `harness worker --master HOST`."""
+
+    expect: Annotated[Workers, Field(description="how many join")]
+    bind: Annotated[Bind, Field(description="the address of this machine that they join at")] = "127.0.0.1:5557"
+    within: Annotated[Span, Field(description="how long to wait for them")] = 60 * NS_PER_S
+
+
 class StageShape(Shape):
-    """A ramp, then a hold."""
+    """A ramp, then a hold, of users or of a rate of arrivals."""
 
     name: Annotated[Name, Field(description="unique")]
     role: Annotated[Literal["warmup", "steady", "stress", "recovery"], Field(description="what it is for")] = "steady"
-    users: Annotated[Users, Field(description="users at the end of the ramp and during the hold")]
-    ramp: Annotated[Duration, Field(description="straight line from the users before")] = 0
-    hold: Annotated[Span, Field(description="how long the users stay; only this is measured")]
+    users: Annotated[Users | None, Field(description="users at the end of the ramp and during the hold")] = None
+    rate: Annotated[Rate | None, Field(description="arrivals at the end of the ramp and during the hold")] = None
+    curve: Annotated[Curve | None, Field(description="points that the ramp (without a hold: all) runs through")] = None
+    ramp: Annotated[Duration | None, Field(description="straight line from the level before; default: 0s")] = None
+    hold: Annotated[Span | None, Field(description="how long the level stays; only this is measured")] = None
 
 
 class LadderShape(Shape):
     """The short form of a ladder of stress stages."""
 
-    users: Annotated[list[Users], Field(description="levels, one stage each, named level-<users>", min_length=1)]
+    users: Annotated[
+        list[Users] | None, Field(description="levels, one stage each, named level-<users>", min_length=1)
+    ] = None
+    rate: Annotated[
+        list[Rate] | None, Field(description="levels in arrivals, one stage each, named rate-<n>", min_length=1)
+    ] = None
     ramp: Annotated[Duration, Field(description="ramp of each level")] = 10 * NS_PER_S
     hold: Annotated[Span, Field(description="hold of each level")] = 30 * NS_PER_S
     warmup: Annotated[Duration, Field(description="hold of a warm-up at the first level; 0s: none")] = 0
@@ -293,8 +383,9 @@ def _explain(
     elif kind == "value_error":
         problems.add(place, str(context["error"]))
     elif kind == "literal_error":
-        hint = did_you_mean(got, ROLES) if isinstance(got, str) else ""
-        problems.add(place, f"expected one of {', '.join(ROLES)}, got {shown(got)}{hint}")
+        known = re.findall(r"'([^']*)'", str(context["expected"]))
+        hint = did_you_mean(got, known) if isinstance(got, str) else ""
+        problems.add(place, f"expected one of {', '.join(known)}, got {shown(got)}{hint}")
     else:
         problems.add(place, f"expected {_EXPECTED.get(kind, kind.replace('_', ' '))}, got {shown(got)}")
 

@@ -13,6 +13,7 @@ from harness.loader.document import DURATION_PATTERN
 from harness.loader.fault_shapes import ON_NAME, DrawnShape, FaultShape, RandomEntryShape, RandomShape
 from harness.loader.safety import BlastRadiusShape, TargetsShape
 from harness.loader.sections import BREAK_METRICS, PROBES, QUESTIONS
+from harness.loader.stages import LEVELS
 from harness.units import format_duration
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -33,9 +34,9 @@ def schema(extra_kinds: Iterable[Kind] = ()) -> Json:
             **_properties(_shape(shapes.Head)),
             "stack": _stack(),
             "proxies": _named(shapes.ProxyShape, "links through Toxiproxy, by name"),
-            "traffic": _shape(shapes.TrafficShape),
-            "stages": {"type": "array", "minItems": 1, "items": _shape(shapes.StageShape)},
-            "ladder": _shape(shapes.LadderShape),
+            "traffic": _traffic(),
+            "stages": {"type": "array", "minItems": 1, "items": {**_shape(shapes.StageShape), **_one_of(LEVELS)}},
+            "ladder": {**_shape(shapes.LadderShape), **_one_of(LEVELS[:2])},
             "faults": {"type": "array", "items": {"oneOf": _faults(kinds)}},
             "probes": {"type": "array", "items": {"oneOf": [_shape(shape) for shape in PROBES.values()]}},
             "budget": _limits("what must hold; default: p95 < 500ms, p99 < 2s, errors < 0.5%"),
@@ -113,6 +114,16 @@ def _stack() -> Json:
     }
 
 
+def _traffic() -> Json:
+    found = _shape(shapes.TrafficShape)
+    _properties(found)["workers"] = _shape(shapes.WorkersShape)
+    return found
+
+
+def _one_of(keys: Sequence[str]) -> Json:
+    return {"oneOf": [{"required": [key]} for key in keys]}
+
+
 def _faults(kinds: Sequence[Kind]) -> list[Json]:
     common, drawn, entry = _shape(FaultShape), _shape(DrawnShape), _shape(RandomEntryShape)
     inside = _shape(RandomShape)
@@ -159,7 +170,10 @@ def _questions() -> Json:
                 "additionalProperties": False,
                 "properties": {metric: {"type": "string"} for metric in BREAK_METRICS},
             },
-            "at_least": {"type": "integer", "minimum": 1, "description": "users that it must carry to pass"},
+            "at_least": {
+                "oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": shapes.RATE_PATTERN}],
+                "description": "users, or arrivals such as 500/s, that it must carry to pass",
+            },
         },
     }
     empty = {"type": "object", "additionalProperties": False}

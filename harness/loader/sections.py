@@ -22,14 +22,17 @@ from harness.experiment import (
     Scalar,
     Service,
     Stack,
-    Stage,
     TrafficSpec,
+    WorkersSpec,
 )
 from harness.loader import document as shapes
 from harness.loader.limits import REQUEST_METRICS, parse_limit
 from harness.loader.problems import Path, Problems, did_you_mean, shown
+from harness.units import rate_per_s
 
 T = TypeVar("T")
+
+GATE_PORT = 5557
 
 # The defaults of a budget that is not written: what an API must hold.
 DEFAULT_BUDGET = ("p95 < 500ms", "p99 < 2s", "errors < 0.5%")
@@ -137,6 +140,9 @@ def read_traffic(value: object, path: Path, problems: Problems) -> TrafficSpec |
     shape = shapes.read(shapes.TrafficShape, value, path, problems)
     if shape is None:
         return None
+    if shape.workers is not None and "processes" in shape.model_fields_set:
+        message = "all load comes from the workers that join; write one of processes and workers"
+        problems.add((*path, "processes"), message)
     return TrafficSpec(
         scenario=shape.scenario,
         target=shape.target,
@@ -144,33 +150,18 @@ def read_traffic(value: object, path: Path, problems: Problems) -> TrafficSpec |
         processes=shape.processes,
         tags=tuple(shape.tags),
         exclude_tags=tuple(shape.exclude_tags),
+        arrivals=shape.arrivals or "poisson",
+        max_users=shape.max_users or 0,
+        workers=_workers(shape.workers, (*path, "workers"), problems),
     )
 
 
-def read_stage(value: object, path: Path, problems: Problems) -> Stage | None:
-    """One stage."""
-    shape = shapes.read(shapes.StageShape, value, path, problems)
+def _workers(value: Mapping[str, object] | None, path: Path, problems: Problems) -> WorkersSpec | None:
+    shape = None if value is None else shapes.read(shapes.WorkersShape, value, path, problems)
     if shape is None:
         return None
-    return Stage(name=shape.name, role=shape.role, users=shape.users, ramp_ns=shape.ramp, hold_ns=shape.hold)
-
-
-def read_ladder(value: object, path: Path, problems: Problems) -> tuple[Placed[Stage], ...]:
-    """The stages that the short form stands for: warm (when it has a warm-up), then level-<users> each."""
-    shape = shapes.read(shapes.LadderShape, value, path, problems)
-    if shape is None:
-        return ()
-    levels = tuple(
-        Placed(
-            path=(*path, "users", number),
-            value=Stage(name=f"level-{users}", role="stress", users=users, ramp_ns=shape.ramp, hold_ns=shape.hold),
-        )
-        for number, users in enumerate(shape.users)
-    )
-    if not shape.warmup:
-        return levels
-    warm = Stage(name="warm", role="warmup", users=shape.users[0], ramp_ns=shape.ramp, hold_ns=shape.warmup)
-    return (Placed(path=(*path, "warmup"), value=warm), *levels)
+    bind = shape.bind if ":" in shape.bind else f"{shape.bind}:{GATE_PORT}"
+    return WorkersSpec(expect=shape.expect, bind=bind, join_within_ns=shape.within)
 
 
 def read_probe(value: object, path: Path, problems: Problems) -> ProbeSpec | None:
@@ -249,12 +240,22 @@ def _breaking_point(
             bounds[metric] = limit.bound
     found["limits"] = bounds
     if "at_least" in params:
-        least = params["at_least"]
-        if isinstance(least, bool) or not isinstance(least, int) or not 0 < least <= shapes.MAX_USERS:
-            problems.add((*path, "at_least"), f"expected a number of users above zero, got {shown(least)}")
-        else:
-            found["at_least"] = least
+        found.update(_at_least(params["at_least"], (*path, "at_least"), problems))
     return found
+
+
+def _at_least(value: object, path: Path, problems: Problems) -> Mapping[str, Scalar]:
+    """What must be carried, in users or arrivals a second, and which of the two."""
+    if isinstance(value, str):
+        try:
+            return {"at_least": rate_per_s(value), "at_least_unit": "rate"}
+        except ValueError as error:
+            problems.add(path, str(error))
+            return {}
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= shapes.MAX_USERS:
+        problems.add(path, f"expected a number of users above zero, or a rate such as 500/s, got {shown(value)}")
+        return {}
+    return {"at_least": value}
 
 
 def one_of(

@@ -30,7 +30,7 @@ from harness.journal import (
     Trouble,
     WorkerLost,
 )
-from harness.plan import Plan, users_at
+from harness.plan import Plan, level_at
 from harness.reports import words
 from harness.reports.escape import clean
 from harness.units import NS_PER_S
@@ -146,7 +146,7 @@ def _stage(state: LiveState) -> str:
 
 
 def _users(state: LiveState) -> str:
-    wanted = round(users_at(state.plan, _since(state))) if state.zero_ns is not None else 0
+    wanted = round(level_at(state.plan, _since(state))) if state.zero_ns is not None else 0
     return f"{wanted:,} wanted, {sum(state.users.values()):,} there"
 
 

@@ -166,12 +166,19 @@ def _act(step: Step, zero_ns: int, world: World, loop: Loop, faults: Faults) -> 
                     users=stage.users,
                     hold_at_ns=zero_ns + hold_at_ns,
                     ends_at_ns=zero_ns + ends_at_ns,
+                    rate=stage.rate,
                 )
             )
-        case SetLoad(users_from=users_from, users_to=users_to, ramp_ns=ramp_ns):
-            loop.write(LoadSet(at_ns=zero_ns + step.at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns))
+        case SetLoad() as line:
+            loop.write(_load_set(line, zero_ns + step.at_ns))
             world.traffic.set_load(
-                Load(at_ns=zero_ns + step.at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns)
+                Load(
+                    at_ns=zero_ns + step.at_ns,
+                    level_from=line.level_from,
+                    level_to=line.level_to,
+                    ramp_ns=line.ramp_ns,
+                    unit=line.unit,
+                )
             )
         case Inject(fault=fault):
             faults.begin(fault)
@@ -179,6 +186,21 @@ def _act(step: Step, zero_ns: int, world: World, loop: Loop, faults: Faults) -> 
             faults.end(fault)
         case Finish():
             loop.turn(now)
+
+
+def _load_set(line: SetLoad, at_ns: int) -> LoadSet:
+    if line.unit == "users":
+        start, end = int(line.level_from), int(line.level_to)
+        return LoadSet(at_ns=at_ns, users_from=start, users_to=end, ramp_ns=line.ramp_ns)
+    return LoadSet(
+        at_ns=at_ns,
+        users_from=0,
+        users_to=0,
+        ramp_ns=line.ramp_ns,
+        unit="rate",
+        rate_from=line.level_from,
+        rate_to=line.level_to,
+    )
 
 
 def wind_down(

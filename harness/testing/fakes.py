@@ -159,7 +159,7 @@ class FakeTraffic:
 
     def set_load(self, load: Load) -> None:
         """Record the line."""
-        self._world.ask(f"load {load.users_from}->{load.users_to}")
+        self._world.ask(f"load {load.level_from:g}->{load.level_to:g}")
         if self._on_load is not None:
             self._on_load(load)
 

@@ -1,4 +1,4 @@
-"""The traffic seam: something that sends load along straight lines of users and tells what happened.
+"""The traffic seam: something that sends load along straight lines of users or of arrivals and tells what happened.
 
 A driver reports by putting journal events into the inbox it is given (`Traffic`, `Generator`, `Exemplar`,
 `WorkerLost`, `Trouble`, and at the end `TrafficEnded`), stamped on the run clock. Every request that it sends is
@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.clock import Outbox
+from harness.experiment import LoadUnit
 from harness.journal import Event, TrafficEnded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A straight line of users: `users_from` at `at_ns` on the run clock, `users_to` at `at_ns + ramp_ns`."""
+    """A straight line: `level_from` at `at_ns` on the run clock, `level_to` at `at_ns + ramp_ns` and from then on.
+
+    The level is a whole number of users (closed model), or arrivals a second (`unit` rate, open model).
+    """
 
     at_ns: int
-    users_from: int
-    users_to: int
+    level_from: float
+    level_to: float
     ramp_ns: int
+    unit: LoadUnit = "users"
 
 
 class TrafficDriver(Protocol):

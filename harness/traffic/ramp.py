@@ -17,18 +17,20 @@ def wanted(load: Load, now_ns: int) -> int:
     """How many users the line wants at `now_ns`: its value rounded, a half up."""
     elapsed_ns = now_ns - load.at_ns
     if elapsed_ns >= load.ramp_ns:
-        return load.users_to if elapsed_ns >= 0 else load.users_from
+        return int(load.level_to if elapsed_ns >= 0 else load.level_from)
+    start, end = int(load.level_from), int(load.level_to)
     if elapsed_ns <= 0:
-        return load.users_from
-    climbed = load.users_from * load.ramp_ns + (load.users_to - load.users_from) * elapsed_ns
+        return start
+    climbed = start * load.ramp_ns + (end - start) * elapsed_ns
     return (2 * climbed + load.ramp_ns) // (2 * load.ramp_ns)
 
 
 def crossing_ns(load: Load, index: int) -> int:
     """The first instant at which the line has user `index` come (rising) or gone (falling); `at_ns` when flat."""
-    slope = load.users_to - load.users_from
+    start = int(load.level_from)
+    slope = int(load.level_to) - start
     if slope == 0 or load.ramp_ns == 0:
         return load.at_ns
-    ahead = (2 * index + 1 - 2 * load.users_from) * load.ramp_ns
+    ahead = (2 * index + 1 - 2 * start) * load.ramp_ns
     elapsed_ns = -(-ahead // (2 * slope)) if slope > 0 else ahead // (2 * slope) + 1
     return load.at_ns + min(max(elapsed_ns, 0), load.ramp_ns)

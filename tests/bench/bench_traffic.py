@@ -135,7 +135,7 @@ def drive(
         print(f"ours: started in {time.monotonic() - began:.2f} s", file=sys.stderr)
         watch = Watch(driver._children[1].process.pid, ramp_s + args.pacing, hold_s - args.pacing)
         at_ns = clock.now()
-        driver.set_load(Load(at_ns=at_ns, users_from=0, users_to=users, ramp_ns=round(ramp_s * S)))
+        driver.set_load(Load(at_ns=at_ns, level_from=0, level_to=users, ramp_ns=round(ramp_s * S)))
         end_ns = at_ns + round((ramp_s + hold_s) * S)
         while (event := clock.wait(inbox, end_ns)) is not None:
             events.append(event)

@@ -68,7 +68,7 @@ def drive(
     inbox: Inbox[Event] = Inbox()
     driver.start(inbox, address)
     began_ns = clock.now()
-    driver.set_load(Load(at_ns=began_ns, users_from=0, users_to=users, ramp_ns=ramp_ns))
+    driver.set_load(Load(at_ns=began_ns, level_from=0, level_to=users, ramp_ns=ramp_ns))
     events: list[Event] = []
     collect(clock, inbox, events, began_ns + ramp_ns + hold_ns)
     driver.stop(2 * S)
@@ -304,7 +304,7 @@ def test_a_frozen_target_shows_its_freeze(tmp_path: Path) -> None:
     with Target() as target:
         driver.start(inbox, target.address)
         began_ns = clock.now()
-        driver.set_load(Load(at_ns=began_ns, users_from=0, users_to=50, ramp_ns=0))
+        driver.set_load(Load(at_ns=began_ns, level_from=0, level_to=50, ramp_ns=0))
         for frozen, at_s in ((False, 3), (True, 5), (False, 8)):
             target.freeze(frozen)
             collect(clock, inbox, events, began_ns + at_s * S)
@@ -334,7 +334,7 @@ def test_a_worker_that_dies_or_falls_silent_is_noticed(number: signal.Signals, t
     events: list[Event] = []
     with Target() as target:
         driver.start(inbox, target.address)
-        driver.set_load(Load(at_ns=clock.now(), users_from=0, users_to=20, ramp_ns=0))
+        driver.set_load(Load(at_ns=clock.now(), level_from=0, level_to=20, ramp_ns=0))
         collect(clock, inbox, events, clock.now() + 2 * S)
         struck_ns = clock.now()
         victim = next(child for child in driver._children if child.worker == 1)
@@ -363,7 +363,7 @@ def test_users_follow_the_line_down_and_up_again(tmp_path: Path) -> None:
         driver.start(inbox, target.address)
         for users_from, users_to, ramp_ns in ((0, 60, S), (60, 20, S), (20, 40, 0)):
             at_ns = clock.now()
-            driver.set_load(Load(at_ns=at_ns, users_from=users_from, users_to=users_to, ramp_ns=ramp_ns))
+            driver.set_load(Load(at_ns=at_ns, level_from=users_from, level_to=users_to, ramp_ns=ramp_ns))
             collect(clock, inbox, events, at_ns + ramp_ns + 3 * S)
             held.append((at_ns + ramp_ns + S // 4) // S)
         driver.stop(2 * S)

@@ -27,7 +27,7 @@ clock = SystemClock()
 spec = TrafficSpec(scenario="paced.py", target="t", timeout_ns=10**9, processes=2)
 driver = LocustTraffic(spec, origin_ns=clock.origin_ns, seed=1, base_dir=Path(sys.argv[1]), log_dir=Path(sys.argv[2]))
 driver.start(Inbox(), sys.argv[3])
-driver.set_load(Load(at_ns=clock.now(), users_from=0, users_to=20, ramp_ns=0))
+driver.set_load(Load(at_ns=clock.now(), level_from=0, level_to=20, ramp_ns=0))
 print(*(child.process.pid for child in driver._children), flush=True)
 time.sleep(60)
 """

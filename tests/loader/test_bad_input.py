@@ -41,7 +41,7 @@ BAD_FILES = [
     (replaced("target: front}", "target: frnt}"), "x.yaml:11 traffic.target: no service or proxy is called frnt; did you mean front? (there are: api, db, db-link, front, payment)"),
     (replaced("target: front}", "target: front, timeout: 10}"), "x.yaml:11 traffic.timeout: expected a duration such as 30s, got 10"),
     (replaced("target: front}", "target: front, timeout: 0s}"), "x.yaml:11 traffic.timeout: expected a duration above zero, got '0s'"),
-    (replaced("target: front}", "target: front, processes: 0}"), "x.yaml:11 traffic.processes: expected a whole number from 1 to 256, got 0"),
+    (replaced("target: front}", "target: front, processes: 0}"), "x.yaml:11 traffic.processes: expected a whole number from 1 to 256, got 0 (or auto)"),
     (replaced("scenarios/checkout.py", "scenarios/nope.py"), "x.yaml:11 traffic.scenario: there is no file 'scenarios/nope.py' in the current folder or beside the experiment"),
     (replaced("users: 500, ramp: 10s, hold: 30s", "users: 500, ramp: 10s, hold: 30"), "x.yaml:15 stages[2].hold: expected a duration such as 30s, got 30"),
     (replaced("users: 500", "users: 500.5"), "x.yaml:15 stages[2].users: expected a whole number, got 500.5"),
@@ -87,7 +87,7 @@ BAD_FILES = [
     (replaced("budget, breaking_point]", "{breaking_point: {limits: {p98: 1s}}}]"), "x.yaml:28 questions[0].breaking_point.limits.p98: unknown key 'p98'; did you mean p99? (known here: errors, p50, p90, p95, p99, p99.9, max, mean)"),
     (replaced("budget, breaking_point]", "{breaking_point: {limits: {errors: 1}}}]"), "x.yaml:28 questions[0].breaking_point.limits.errors: expected a percentage such as 0.5%, got '1'"),
     (replaced("budget, breaking_point]", "{breaking_point: {at_least: 5000}}]"), "x.yaml:28 questions[0].breaking_point.at_least: expected at most 500, the highest level, got 5000"),
-    (replaced("users: 500", "users: 100"), "x.yaml:28 questions[1]: breaking_point needs at least two stages of role stress with rising users, got 100, 100 (write ladder: {users: [100, 500, 1000, 5000]}, or role: stress)"),
+    (replaced("users: 500", "users: 100"), "x.yaml:28 questions[1]: breaking_point needs at least two stages of role stress with rising load, got 100, 100 (write ladder: {users: [100, 500, 1000, 5000]} or {rate: [100/s, 200/s]}, or role: stress)"),
 ]  # fmt: skip
 
 
@@ -109,7 +109,7 @@ BAD_SECTIONS = [
     ({"proxies": []}, "proxies: expected a mapping from names, got a list"),
     ({"traffic": None}, "traffic: this key is required, and missing"),
     ({"stack": None}, "stack: this key is required, and missing"),
-    ({"traffic": "scenario.py"}, "traffic: expected a mapping with the keys scenario, target, timeout, processes, tags, exclude_tags, got 'scenario.py'"),
+    ({"traffic": "scenario.py"}, "traffic: expected a mapping with the keys scenario, target, timeout, processes, workers, arrivals, max_users, tags, exclude_tags, got 'scenario.py'"),
     ({"abort": ["p95 < 1s"] * 501}, "abort: expected at most 500 entries, got 501"),
     ({"probes": [{"process": "api"}, {"process": "api"}], "budget": []}, "probes[0]: two probes read the same of api; keep one"),
     ({"probes": [], "budget": ["cpu < 60%"]}, "budget[0]: no probe reads cpu; add {container: NAME} or {process: NAME} to probes"),
@@ -117,7 +117,7 @@ BAD_SECTIONS = [
     ({"probes": [{"container": "host"}], "budget": []}, "probes[0]: host is the harness's own machine, which is always read; choose another name"),
     ({"probes": [{"process": "api"}, {"process": "db"}], "budget": ["cpu < 60%"]}, "budget[0]: cpu of what? Probes read it of api, db"),
     ({"stages": [{"name": "w", "role": "warmup", "users": 5, "hold": "1s"}], "faults": [], "budget": [], "questions": ["budget"]}, "stages: nothing is measured: expected a stage with a role of steady, stress, recovery"),
-    ({"stages": [{"name": "w", "users": 0, "hold": "1s"}], "faults": [], "budget": [], "questions": ["budget"]}, "stages[0]: no measured stage has any users, so there is nothing to judge"),
+    ({"stages": [{"name": "w", "users": 0, "hold": "1s"}], "faults": [], "budget": [], "questions": ["budget"]}, "stages[0]: no measured stage has any load, so there is nothing to judge"),
     ({"proxies": {"front": {"upstream": "b"}, "b": {"upstream": "db-link"}, "db-link": {"upstream": "front"}}, "faults": []}, "proxies.front.upstream: the proxies lead in a circle: front -> b -> db-link -> front"),
 ]  # fmt: skip
 

@@ -69,7 +69,7 @@ def timeline(*faults: Fault) -> Plan:
     stage = Stage(name="steady", role="steady", users=10, ramp_ns=0, hold_ns=20 * NS_PER_S)
     steps = [
         Step(at_ns=0, action=EnterStage(stage=stage, hold_at_ns=0, ends_at_ns=20 * NS_PER_S)),
-        Step(at_ns=0, action=SetLoad(users_from=0, users_to=10, ramp_ns=0)),
+        Step(at_ns=0, action=SetLoad(unit="users", level_from=0, level_to=10, ramp_ns=0)),
         Step(at_ns=20 * NS_PER_S, action=Finish()),
     ]
     for one in faults:

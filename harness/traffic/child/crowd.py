@@ -88,7 +88,7 @@ class Crowd:
             gevent.sleep(SHORTEST_S)
             self._burst_ns = max(_BURST_NS, (self._now() - asked_ns) // 4)
             return 0
-        final = self._roster.count(load.users_to)
+        final = self._roster.count(int(load.level_to))
         if target == final and self._now() >= load.at_ns + load.ramp_ns:
             self._say_complete(load)
             return None

@@ -61,7 +61,8 @@ class _Hub:
         gevent.spawn(self._beat)
         for order in self._channel.records():
             if "load" in order:
-                self._runner.target_user_count = order["load"]["users_to"]
+                if order["load"]["unit"] == "users":
+                    self._runner.target_user_count = int(order["load"]["level_to"])
                 self._runner.send_message(LOAD, order["load"])
             elif "stop" in order:
                 self._stop(order["stop"])

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -102,7 +103,7 @@ class Hand:
         healed: list[str] = []
         unconfirmed: list[Open] = []
         to_do = list(self._account.open)
-        for again_ns in self._pauses():
+        for again_ns in chain(AGAIN_NS, repeat(AGAIN_NS[-1])):
             for one in tuple(to_do):
                 why = self._try(one)
                 if why:
@@ -125,9 +126,6 @@ class Hand:
         for name, why in failed.items():
             self._note(Failed(name=name, by=self._by, message=why))
         return Healing(healed=tuple(healed), failed=failed, notes=self._notes)
-
-    def _pauses(self) -> list[int]:
-        return [*AGAIN_NS, *[AGAIN_NS[-1]] * 1000]
 
     def _pause(self, for_ns: int) -> None:
         self._clock.wait(Inbox[None](), self._clock.now() + for_ns)

@@ -8,6 +8,7 @@ from harness.clients.docker import Docker, Document
 from harness.clients.poll import poll
 from harness.clock import Clock, SystemClock
 from harness.errors import EnvironmentBroke
+from harness.faults import Before
 from harness.faults.container.facts import Container, facts
 
 CONFIRM_NS = 10_000_000_000
@@ -44,3 +45,14 @@ class Hands:
                 raise EnvironmentBroke(f"{failed}: {error}", hint=hint) from error
         if not poll(lambda: done(self.look(container)), CONFIRM_NS, clock=self._clock):
             raise EnvironmentBroke(f"{failed} within {CONFIRM_NS / 1e9:g} s", hint=hint)
+
+    def start_if_killed(self, now: Container, before: Before) -> None:
+        """Start the container if it is still the one of `before`, and the kernel killed it for its memory limit."""
+        if now.oom_killed and not now.running and now.same_start(before):
+            self.do(
+                lambda: self.docker.start(now.id),
+                now.id,
+                lambda c: c.running,
+                failed=f"container {now.name}, killed for its memory limit, does not start",
+                hint=f"docker start {now.name}",
+            )

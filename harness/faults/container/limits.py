@@ -184,14 +184,7 @@ class Memory(_Limit):
     def heal(self, now: Container, fault: Fault, before: Before) -> None:
         """Restore the limit, then start the container if the kernel killed it for ours."""
         super().heal(now, fault, before)
-        if now.oom_killed and not now.running and now.same_start(before):
-            self._hands.do(
-                lambda: self._hands.docker.start(now.id),
-                now.id,
-                lambda c: c.running,
-                failed=f"container {now.name}, killed for its memory limit, does not start",
-                hint=f"docker start {now.name}",
-            )
+        self._hands.start_if_killed(now, before)
 
     def by_hand(self, fault: Fault, before: Before) -> str:
         """The container too, in case it was killed."""

@@ -149,14 +149,7 @@ class StressMemory(_Stress):
         if started_at(cast("int", before["pid"])) is None and now.running and now.same_start(before):
             poll(lambda: not self._hands.look(now.id).running, TOLD_NS)  # killed just now: the Engine is yet to be told
             now = self._hands.look(now.id)
-        if now.oom_killed and not now.running and now.same_start(before):
-            self._hands.do(
-                lambda: self._hands.docker.start(now.id),
-                now.id,
-                lambda c: c.running,
-                failed=f"container {now.name}, killed for its memory limit, does not start",
-                hint=f"docker start {now.name}",
-            )
+        self._hands.start_if_killed(now, before)
 
     def by_hand(self, fault: Fault, before: Before) -> str:
         """The container too, in case it was killed."""

@@ -82,6 +82,9 @@ OWN = click.option(
     "--i-own", "own", multiple=True, metavar="HOST", help="HOST is yours to load and break, though it is public."
 )
 SEED = click.option("--seed", type=int, help="Seed of everything random; the file's otherwise.")
+TOKEN_FILE = click.option(
+    "--token-file", type=click.Path(path_type=Path), help="File of the token by which workers join; else HARNESS_TOKEN."
+)
 OUTPUT = click.option(
     "--output", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True, help="Folder of results."
 )
@@ -198,6 +201,22 @@ def report(run: str, output: Path) -> ExitCode:
     from harness.conduct import rejudge
 
     return rejudge(run, output=output, as_json=False, reports=True)
+
+
+@cli.command()
+@click.option("--master", required=True, metavar="HOST[:PORT]", help="Where the harness waits for workers.")
+@TOKEN_FILE
+@click.option("--once", is_flag=True, help="End after one run; exit code 4 when it was cut off.")
+@click.option("--name", default="", help="What people call this worker; the host's name unless given.")
+@click.option("--wait", metavar="DURATION", help="How long to wait for a harness, such as 60s; for ever unless given.")
+def worker(master: str, token_file: Path | None, once: bool, name: str, wait: str | None) -> ExitCode:
+    """Send load from this machine for a harness on another one.
+
+    Waits for the harness, serves its runs one after the other. The token is in HARNESS_TOKEN or in a file.
+    """
+    from harness.traffic.hosts.joining import serve
+
+    return serve(master, token_file=token_file, once=once, name=name, wait=wait, say=click.echo)
 
 
 @cli.command("list")

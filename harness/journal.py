@@ -201,6 +201,22 @@ class SelfTest(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerJoined(Event):
+    """A worker of another host has joined. Its monotonic clock minus ours, as measured then, and how wrong that can be.
+
+    Its rows are stamped on the run clock by that offset.
+    """
+
+    worker: int
+    name: str
+    host: str
+    address: str
+    cores: int
+    offset_ns: int
+    uncertainty_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLost(Event):
     """A traffic worker died or went silent; its share of the load is missing from here on."""
 
@@ -254,7 +270,8 @@ KINDS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         RunStarted, StageEntered, LoadSet, FaultIntended, FaultInjected, FaultFelt, FaultHealed, FaultFailed,
-        Traffic, Exemplar, Generator, SelfTest, WorkerLost, TrafficEnded, Reading, Trouble, Aborted, RunEnded,
+        Traffic, Exemplar, Generator, SelfTest, WorkerJoined, WorkerLost, TrafficEnded, Reading, Trouble,
+        Aborted, RunEnded,
     )
 }  # fmt: skip
 _FIELD_NAMES: dict[type[Event], tuple[str, ...]] = {

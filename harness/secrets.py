@@ -23,6 +23,7 @@ _FLAG = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)(?![-\[{{<$])[^\s\"']+", re
 # Mappings whose keys are names of services, not of settings: a service called token-issuer is no secret.
 _NAMES = frozenset({"external", "ready"})
 _SHORTEST_VALUE = 6
+_remembered: set[str] = set()
 
 Tree = TypeVar("Tree")
 
@@ -32,8 +33,16 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
+def remember(value: str) -> None:
+    """A secret of this process's own: from now on it is masked wherever it stands."""
+    if len(value) >= _SHORTEST_VALUE:
+        _remembered.add(value)
+
+
 def mask_text(text: str) -> str:
     """The text with passwords in URLs, Authorization headers and `password=...` replaced by ***."""
+    for value in _remembered:
+        text = text.replace(value, MASK)
     text = _URL_PASSWORD.sub(rf"\g<1>{MASK}\g<2>", text)
     text = _HEADER.sub(rf"\g<1>{MASK}", text)
     text = _ASSIGNED.sub(rf"\g<1>{MASK}", text)

@@ -20,6 +20,7 @@ from harness.traffic.settings import ChildSettings
 _END_STEPS_S = ((None, 1.5), (signal.SIGTERM, 1.0), (signal.SIGKILL, 2.0))
 _LOG_TAIL_BYTES = 2000
 SCENARIO_QUIT = 71
+CLEAN_EXIT = "exited with code 0"
 TOKEN = "HARNESS_TOKEN"  # noqa: S105 - the variable's name
 """What lets workers join. It is for the harness alone: no scenario and no log of one sees it."""
 
@@ -70,7 +71,9 @@ class LocalChild:
     log: Path
 
     def hang_up(self) -> None:
-        """Close its channel: it ends by itself."""
+        """Close its channel: it ends by itself. A thread that reads the channel wakes."""
+        with contextlib.suppress(OSError):
+            self.channel.sock.shutdown(socket.SHUT_RDWR)
         self.channel.sock.close()
 
     def send_signal(self, number: int) -> None:

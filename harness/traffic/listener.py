@@ -9,17 +9,18 @@ import selectors
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness.clock import Outbox
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.journal import Event, Generator, TrafficEnded, Trouble, WorkerLost, decode
 from harness.traffic.channel import control_of
-from harness.traffic.children import Child
+from harness.traffic.children import CLEAN_EXIT, Child
 from harness.traffic.silence import MASTER, Silence
 
 _POLL_S = 0.2
+_LAST_WORDS_S = 2.0
 
 
 class Listener:
@@ -31,7 +32,9 @@ class Listener:
         inbox: Outbox[Event],
         outcome: queue.SimpleQueue[HarnessError | None],
         now: Callable[[], int],
+        notes: Callable[[], Iterable[str]] = tuple,
     ) -> None:
+        self._notes = notes
         self._workers = {child.worker: child for child in children if child.worker >= 0}
         self._children = children
         self._inbox = inbox
@@ -43,6 +46,7 @@ class Listener:
         self._in_flight: dict[int, int] = {}
         self._ended: dict[int, int] = {}
         self._lost: set[int] = set()
+        self._departed: dict[int, float] = {}
         self._master_lost = False
         self.stopping = threading.Event()
         self.give_up = threading.Event()
@@ -77,6 +81,8 @@ class Listener:
                         selector.unregister(child.channel.sock)
                         self._gone(child)
                 self._judge_silence()
+                self._judge_departed()
+                self._tell_notes()
                 self._finish_when_done()
 
     def unanswered(self) -> int:
@@ -119,6 +125,8 @@ class Listener:
             tail = child.log_tail()
             message = f"the traffic {child.name} {how} while starting"
             self._fail(EnvironmentBroke(message, hint=f"{child.log}: {tail}"))
+        elif child.worker >= 0 and self.stopping.is_set() and how == CLEAN_EXIT:
+            self._departed[child.worker] = time.monotonic() + _LAST_WORDS_S  # its last words may be with the master
         elif child.worker >= 0:
             self._lose(child.worker, f"the worker process {how}")
         else:
@@ -144,6 +152,16 @@ class Listener:
             self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=why))
             for worker in self._workers:
                 self._lose(worker, why)
+
+    def _judge_departed(self) -> None:
+        for worker in [worker for worker, until_s in self._departed.items() if time.monotonic() > until_s]:
+            del self._departed[worker]
+            self._lose(worker, f"the worker process {CLEAN_EXIT} without its last rows")
+
+    def _tell_notes(self) -> None:
+        if not self.over.is_set():
+            for message in self._notes():
+                self._inbox.put(Trouble(at_ns=self._now(), source="traffic", message=message))
 
     def _judge_silence(self) -> None:
         silent = self._silence.judge(time.monotonic())

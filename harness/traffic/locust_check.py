@@ -56,4 +56,5 @@ def _answer(child: Child) -> tuple[UserClass, ...]:
                 return tuple(UserClass(**found) for found in record["classes"])
         if not alive:
             break
-    raise EnvironmentBroke(f"the scenario could not be looked at: its process {child.how_ended()}", hint=child.log_tail())
+    how = child.how_ended()
+    raise EnvironmentBroke(f"the scenario could not be looked at: its process {how}", hint=child.log_tail())

@@ -3,7 +3,8 @@
 The map, in the order data flows (a module imports only from lines above its own group):
 
     errors units clock histogram version secrets   words for mistakes, quantities and time; buckets; what to mask
-    experiment loader/                             what a person asks for; YAML -> Experiment, every fault kind there is
+    experiment declared datafile                   what a person asks for; users without code; rows of their data
+    loader/                                        YAML -> Experiment, every fault kind there is
     plan timeline journal                          who does what when, and that as text; what happened, a JSON line each
     state ledger                                   a folder that outlives a run; what must be undone, before it is done
     blast_radius                                   what a plan may not do, to whom

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from harness.declared import DeclaredTraffic
+
 Role = Literal["warmup", "steady", "stress", "recovery"]
 ROLES: tuple[Role, ...] = ("warmup", "steady", "stress", "recovery")
 MEASURED_ROLES: tuple[Role, ...] = ("steady", "stress", "recovery")
@@ -192,7 +194,8 @@ class WorkersSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficSpec:
-    """Whose users: a locustfile, the link or service they go to, and the time limit of each request.
+    """Whose users: of a locustfile, or `declared` (then `scenario` is empty); the link or service they go to, and the
+    time limit of each request.
 
     `processes` 0 leaves their number to the machine. `arrivals` and `max_users` are of the open model: how the instants
     of a rate are drawn, and to how many users the pool may grow (0 in the closed model).
@@ -207,6 +210,7 @@ class TrafficSpec:
     arrivals: Literal["poisson", "uniform"] = "poisson"
     max_users: int = 0
     workers: WorkersSpec | None = None
+    declared: DeclaredTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

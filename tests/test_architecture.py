@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1] / "harness"
 # A module imports only from lower rows; a name ending in "." stands for a package and all in it.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "clock", "histogram", "version", "secrets"),
-    ("experiment",),
-    ("loader.", "plan", "journal", "ledger", "state"),
+    ("experiment", "declared", "datafile"),
+    ("loader.", "importing.", "plan", "journal", "ledger", "state"),
     ("timeline", "blast_radius", "evidence."),
     ("verdict",),
     ("clients.", "proxy."),
@@ -27,8 +27,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("reaper.",),
     ("conduct", "cli", "__main__", ""),
 )
-PURE = ("experiment", "plan", "verdict", "timeline", "blast_radius")
-PURE_PACKAGES = ("evidence.", "judges.", "reports.")
+PURE = ("experiment", "declared", "plan", "verdict", "timeline", "blast_radius")
+PURE_PACKAGES = ("evidence.", "judges.", "reports.", "importing.")
 WORLDLY = {
     "socket",
     "subprocess",

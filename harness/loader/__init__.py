@@ -55,9 +55,9 @@ from harness.loader.sections import (
     read_proxy,
     read_question,
     read_stack,
-    read_traffic,
 )
 from harness.loader.stages import check_pool, read_ladder, read_stage
+from harness.loader.traffic import Tables, check_declared, files_of, read_tables, read_traffic
 from harness.loader.yaml_lines import Tree, parse
 from harness.secrets import mask
 
@@ -104,11 +104,13 @@ def places(path: Path) -> Problems:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Files:
-    """Where paths start, the services of the compose file where it was looked at, and what harness.toml allows."""
+    """Where paths start, the services of the compose file and the data files where they were looked at, and what
+    harness.toml allows."""
 
     base_dir: str
     compose_services: frozenset[str] | None = None
     targets: tuple[Targets, ...] = ()
+    tables: Tables | None = None
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -129,8 +131,12 @@ def _mapping(value: Tree, problems: Problems) -> dict[str, Tree]:
 
 
 def _find_files(tree: Mapping[str, Tree], path: Path, problems: Problems) -> _Files:
-    """The folder from which the scenario and the compose file are found: the current one, else the experiment's."""
-    wanted = {place: file for place in _FILES if isinstance(file := _at(tree, place), str) and file.strip()}
+    """The folder from which the scenario, its data and the compose file are found: the current one, else the
+    experiment's."""
+    wanted: dict[tuple[str | int, ...], str] = {
+        place: file for place in _FILES if isinstance(file := _at(tree, place), str) and file.strip()
+    }
+    wanted |= files_of(tree.get("traffic"))
     bases = (Path.cwd(), path.resolve().parent)
     base = next((each for each in bases if all(_is_file(each, file) for file in wanted.values())), None)
     if base is None:
@@ -140,7 +146,12 @@ def _find_files(tree: Mapping[str, Tree], path: Path, problems: Problems) -> _Fi
                 problems.add(place, f"there is no file {shown(file)} in the current folder or beside the experiment")
     compose = wanted.get(("stack", "compose", "file"))
     services = _compose_services(base / compose) if compose and _is_file(base, compose) else None
-    return _Files(base_dir=str(base), compose_services=services, targets=targets_of_files(path))
+    return _Files(
+        base_dir=str(base),
+        compose_services=services,
+        targets=targets_of_files(path),
+        tables=read_tables(tree.get("traffic"), base, problems),
+    )
 
 
 _FILES = (("traffic", "scenario"), ("stack", "compose", "file"))
@@ -188,6 +199,8 @@ def _build(
     stages = tuple(stage.value for stage in draft.stages)
     limits = [limit.value for limit in draft.budget]
     traffic = draft.traffic and check_pool(tree["traffic"], draft.traffic, stages, limits, problems)
+    if draft.traffic:
+        check_declared(draft.traffic, stages, problems)
     if not draft.partial & {"stages", "faults"}:
         check_steady_state(draft.steady_state, [stage.value for stage in draft.stages], faults, problems)
     targets = read_targets(tree["targets"], ("targets",), problems) if "targets" in tree else None
@@ -237,7 +250,7 @@ def _draft(
         stack=stack or None,
         services=_services(tree, stack or None, files),
         proxies=proxies,
-        traffic=_traffic(tree, problems),
+        traffic=_traffic(tree, files, problems),
         stages=stages,
         faults=faults,
         probes=probes,
@@ -262,10 +275,10 @@ def _required(tree: Mapping[str, Tree], key: str, problems: Problems) -> bool:
     return False
 
 
-def _traffic(tree: Mapping[str, Tree], problems: Problems) -> TrafficSpec | None:
+def _traffic(tree: Mapping[str, Tree], files: _Files, problems: Problems) -> TrafficSpec | None:
     if not _required(tree, "traffic", problems):
         return None
-    return read_traffic(tree["traffic"], ("traffic",), problems)
+    return read_traffic(tree["traffic"], ("traffic",), problems, files.tables)
 
 
 def _stages(tree: Mapping[str, Tree], problems: Problems) -> tuple[Placed[Stage], ...]:

@@ -267,32 +267,6 @@ class ProxyShape(Shape):
     listen: Annotated[Listen, Field(description="default: a free port of 127.0.0.1")] = ""
 
 
-class TrafficShape(Shape):
-    """Whose users go where."""
-
-    scenario: Annotated[Filled, Field(description="path of a locustfile")]
-    target: Annotated[Name, Field(description="the service or proxy that users are sent to")]
-    timeout: Annotated[Span, Field(description="time limit of each request")] = 10 * NS_PER_S
-    processes: Annotated[Processes, Field(description="traffic processes on this machine; auto: by its cores")] = 1
-    workers: Annotated[dict[str, object] | None, Field(description="workers on other hosts instead")] = None
-    arrivals: Annotated[
-        Literal["poisson", "uniform"] | None, Field(description="how a rate's instants are drawn; default: poisson")
-    ] = None
-    max_users: Annotated[
-        MostUsers | None, Field(description="to how many users a rate may grow; default: rate x timeout")
-    ] = None
-    tags: Annotated[list[Tag], Field(description="only tasks with one of these tags")] = []
-    exclude_tags: Annotated[list[Tag], Field(description="no tasks with one of these tags")] = []
-
-
-class WorkersShape(Shape):
-    """Workers on other hosts, each started there by `harness worker --master HOST`."""
-
-    expect: Annotated[Workers, Field(description="how many join")]
-    bind: Annotated[Bind, Field(description="the address of this machine that they join at")] = "127.0.0.1:5557"
-    within: Annotated[Span, Field(description="how long to wait for them")] = 60 * NS_PER_S
-
-
 class StageShape(Shape):
     """A ramp, then a hold, of users or of a rate of arrivals."""
 

@@ -7,7 +7,9 @@ from typing import cast
 
 from pydantic.json_schema import models_json_schema
 
+from harness.declared import METHODS, SOURCES
 from harness.loader import document as shapes
+from harness.loader import traffic_shapes
 from harness.loader.catalogue import KINDS, Kind
 from harness.loader.document import DURATION_PATTERN
 from harness.loader.fault_shapes import ON_NAME, DrawnShape, FaultShape, RandomEntryShape, RandomShape
@@ -115,9 +117,30 @@ def _stack() -> Json:
 
 
 def _traffic() -> Json:
-    found = _shape(shapes.TrafficShape)
-    _properties(found)["workers"] = _shape(shapes.WorkersShape)
-    return found
+    found = _shape(traffic_shapes.TrafficShape)
+    send, request = _send(traffic_shapes.SendShape), _send(traffic_shapes.RequestShape, "steps")
+    step = {"oneOf": [send, _shape(traffic_shapes.WaitShape)]}
+    _properties(request)["steps"]["items"] = step
+    inside = _properties(found)
+    inside["workers"] = _shape(traffic_shapes.WorkersShape)
+    inside["requests"]["items"] = request
+    inside["login"]["items"] = step
+    inside["data"] |= {"propertyNames": _VALUE_NAME, "additionalProperties": _shape(traffic_shapes.DataShape)}
+    return {**found, **_one_of(("scenario", "requests"))}
+
+
+_VALUE_NAME = {"pattern": f"^{traffic_shapes.VALUE_NAME}$"}
+
+
+def _send(shape: type[shapes.Shape], *more: str) -> Json:
+    """A shape with exactly one method, whose expectations and extractions are spelt out."""
+    found = _shape(shape)
+    inside = _properties(found)
+    inside["expect"] = {**_shape(traffic_shapes.ExpectShape), "description": inside["expect"]["description"]}
+    sources = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    where = {**sources, "properties": {source: {"type": "string", "minLength": 1} for source in SOURCES}}
+    inside["extract"] |= {"propertyNames": _VALUE_NAME, "additionalProperties": where}
+    return {**found, **_one_of((*METHODS, *more))}
 
 
 def _one_of(keys: Sequence[str]) -> Json:

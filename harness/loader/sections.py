@@ -22,8 +22,6 @@ from harness.experiment import (
     Scalar,
     Service,
     Stack,
-    TrafficSpec,
-    WorkersSpec,
 )
 from harness.loader import document as shapes
 from harness.loader.limits import REQUEST_METRICS, parse_limit
@@ -31,8 +29,6 @@ from harness.loader.problems import Path, Problems, did_you_mean, shown
 from harness.units import rate_per_s
 
 T = TypeVar("T")
-
-GATE_PORT = 5557
 
 # The defaults of a budget that is not written: what an API must hold.
 DEFAULT_BUDGET = ("p95 < 500ms", "p99 < 2s", "errors < 0.5%")
@@ -133,35 +129,6 @@ def read_proxy(name: str, value: object, path: Path, problems: Problems) -> Prox
     """One named link."""
     shape = shapes.read(shapes.ProxyShape, value, path, problems)
     return None if shape is None else Proxy(name=name, upstream=shape.upstream, listen=shape.listen)
-
-
-def read_traffic(value: object, path: Path, problems: Problems) -> TrafficSpec | None:
-    """Whose users, and where they go."""
-    shape = shapes.read(shapes.TrafficShape, value, path, problems)
-    if shape is None:
-        return None
-    if shape.workers is not None and "processes" in shape.model_fields_set:
-        message = "all load comes from the workers that join; write one of processes and workers"
-        problems.add((*path, "processes"), message)
-    return TrafficSpec(
-        scenario=shape.scenario,
-        target=shape.target,
-        timeout_ns=shape.timeout,
-        processes=shape.processes,
-        tags=tuple(shape.tags),
-        exclude_tags=tuple(shape.exclude_tags),
-        arrivals=shape.arrivals or "poisson",
-        max_users=shape.max_users or 0,
-        workers=_workers(shape.workers, (*path, "workers"), problems),
-    )
-
-
-def _workers(value: Mapping[str, object] | None, path: Path, problems: Problems) -> WorkersSpec | None:
-    shape = None if value is None else shapes.read(shapes.WorkersShape, value, path, problems)
-    if shape is None:
-        return None
-    bind = shape.bind if ":" in shape.bind else f"{shape.bind}:{GATE_PORT}"
-    return WorkersSpec(expect=shape.expect, bind=bind, join_within_ns=shape.within)
 
 
 def read_probe(value: object, path: Path, problems: Problems) -> ProbeSpec | None:

@@ -20,7 +20,7 @@ from tests.loader.test_bad_input import BAD_FILES
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "experiment.schema.json"
-PAGE = (ROOT / "docs" / "experiment.md").read_text(encoding="utf-8")
+PAGE = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("experiment.md", "traffic.md"))
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 VALIDATOR = jsonschema.Draft202012Validator(schema())
@@ -153,7 +153,7 @@ def keys(part: object) -> Iterator[str]:
 
 
 def test_every_key_and_word_of_the_schema_is_documented() -> None:
-    """In docs/experiment.md, as code."""
+    """In docs/experiment.md or docs/traffic.md, as code."""
     code = set(re.findall(r"[\w.-]+", text := " ".join([*re.findall(r"`([^`\n]+)`", PAGE), *BLOCKS])))
     code |= set(re.findall(r"[\w.]+", text))
     assert sorted(set(keys(schema())) - code) == []

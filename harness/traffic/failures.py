@@ -11,15 +11,23 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from harness.traffic.status_codes import status_failure
+
 FAILURE_CLASSES = ("timeout", "connect", "reset", "5xx", "4xx", "assertion", "other")
 MAX_MESSAGE = 300
 
-_TIMEOUT = {"Timeout", "TimeoutError", "ReadTimeout", "ConnectTimeout", "ReadTimeoutError", "ConnectTimeoutError"}
+_TIMEOUT = {
+    "Timeout", "TimeoutError", "ReadTimeout", "ConnectTimeout", "ReadTimeoutError", "ConnectTimeoutError",
+    "ConnectionTimeout", "WebSocketTimeoutException",
+}  # fmt: skip
 _RESET = {
     "ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "HTTPConnectionClosed", "RemoteDisconnected",
-    "IncompleteRead", "ProtocolError", "ChunkedEncodingError",
+    "IncompleteRead", "ProtocolError", "ChunkedEncodingError", "WebSocketConnectionClosedException",
 }  # fmt: skip
-_CONNECT = {"ConnectionRefusedError", "gaierror", "NewConnectionError", "NameResolutionError", "SSLError", "ProxyError"}
+_CONNECT = {
+    "ConnectionRefusedError", "gaierror", "NewConnectionError", "NameResolutionError", "SSLError", "ProxyError",
+    "WebSocketAddressException", "WebSocketProxyException", "AuthenticationError",
+}  # fmt: skip
 _SPEAK_FOR_THEMSELVES = {"CatchResponseError", "LocustBadStatusCode"}
 _BY_ERRNO = {
     errno.ETIMEDOUT: "timeout",
@@ -74,6 +82,8 @@ def classify(exception: BaseException | str, status: int, transport_error: BaseE
             failure = transport_failure(error)
             if failure:
                 return failure
+    if status == 0 and isinstance(exception, BaseException) and (failure := status_failure(exception)):
+        return failure
     if status >= 500:
         return "5xx"
     if status >= 400:

@@ -1,7 +1,9 @@
-"""What a traffic process sees of itself each second: CPU, memory, open files and how late its event loop is."""
+"""What a traffic process sees of itself each second: CPU, memory, open files, collections of
+garbage, and how late its event loop is."""
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -35,6 +37,29 @@ class Lateness:
         """The encoded lateness histogram (us) since the last call."""
         histogram, self._histogram = self._histogram, Histogram()
         return histogram.encode()
+
+
+class Collections:
+    """How long garbage collections held up this process."""
+
+    def __init__(self) -> None:
+        self._began_ns = 0
+        self._spent_ns = 0
+
+    def watch(self) -> None:
+        """Be told of each collection from now on."""
+        gc.callbacks.append(self._on_collection)
+
+    def take_us(self) -> int:
+        """The time (us) that collections took since the last call."""
+        spent_ns, self._spent_ns = self._spent_ns, 0
+        return spent_ns // 1000
+
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:  # noqa: ARG002 - the collector's shape
+        if phase == "start":
+            self._began_ns = time.monotonic_ns()
+        elif self._began_ns:
+            self._spent_ns += time.monotonic_ns() - self._began_ns
 
 
 class Gauges:

@@ -42,10 +42,11 @@ class ClassSequence:
         while len(self._names) <= index:
             if not self._weights:
                 return None
-            self._names.append(self._draw())
+            self._names.append(self.draw())
         return self._names[index]
 
-    def _draw(self) -> str:
+    def draw(self) -> str:
+        """The next class by weight alone, not kept: arrivals are too many to remember."""
         for name, weight in self._weights.items():
             self._credit[name] += weight
         richest = max(self._credit, key=self._credit.__getitem__)

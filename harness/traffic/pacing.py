@@ -7,10 +7,15 @@ Paced users (constant_pacing, constant_throughput) own a grid on the run clock, 
 The phase is drawn from the seed and the golden ratio, so the grids of users 0..n of one period lie evenly in it for
 every n: stock Locust keeps users in phase for ever, which adds latency that is not the target's. A user that falls
 behind begins its next iteration at once and keeps its due times, so a frozen target shows its freeze (coordinated
-omission; wrk2's README). Users that think instead (between, constant, ...) are due when their wait was to end.
+omission; wrk2's README). Users that think instead (between, constant, ...) are due when their wait was to end. In the
+open model (arrivals.py) users have no schedule of their own: each waits for an arrival and takes its due time.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.histogram import Histogram
 
 NS_PER_S = 1_000_000_000
 _GOLDEN = 0.6180339887498949
@@ -29,15 +34,23 @@ def first_due_ns(ready_ns: int, period_ns: int, phase: float) -> int:
 
 
 class Pace:
-    """One user's schedule. `lag_ns` is how late the current iteration began; requests inside it are as late."""
+    """One user's schedule. `lag_ns` is how late the current iteration began; requests inside it are as late.
 
-    __slots__ = ("asleep", "counted_ns", "due_ns", "fresh", "lag_ns", "next_due_ns", "period_ns", "phase", "phased")
+    `await_arrival`, in the open model, returns when the user has been given an arrival (`next_due_ns`).
+    """
+
+    __slots__ = (
+        "asleep", "await_arrival", "busy", "counted_ns", "due_ns", "fresh", "lag_ns", "next_due_ns", "period_ns",
+        "phase", "phased",
+    )  # fmt: skip
 
     def __init__(self, phase: float) -> None:
         self.phase = phase
         self.phased = False
         self.fresh = False
         self.asleep = False
+        self.busy = False
+        self.await_arrival: Callable[[], None] | None = None
         self.due_ns = 0
         self.lag_ns = 0
         self.next_due_ns: int | None = None
@@ -46,12 +59,16 @@ class Pace:
 
 
 class Ledger:
-    """Counts, by second, the iterations that the schedules wanted begun and those that were."""
+    """Counts, by second, the iterations that the schedules wanted begun, those that were, and how late they were."""
 
     def __init__(self) -> None:
         self._due: dict[int, int] = {}
         self._begun: dict[int, int] = {}
+        self._not_started: dict[int, int] = {}
         self._paced: set[Pace] = set()
+        self._start_lag = Histogram()
+        self.count_arrivals: Callable[[int], None] | None = None
+        """In the open model: has all arrivals due before an instant counted, also when nobody was awake for them."""
 
     def plan(self, pace: Pace, due_ns: int, period_ns: int | None) -> None:
         """The user's next iteration is due at `due_ns`; with a period, so are later ones even if it gets stuck."""
@@ -73,8 +90,19 @@ class Ledger:
         pace.due_ns = due_ns
         pace.lag_ns = max(0, now_ns - due_ns)
         pace.fresh = True
+        self._start_lag.record(pace.lag_ns // 1000)
         second = now_ns // NS_PER_S
         self._begun[second] = self._begun.get(second, 0) + 1
+
+    def arrive(self, due_ns: int) -> None:
+        """An arrival of the open model is due, whoever will take it."""
+        second = due_ns // NS_PER_S
+        self._due[second] = self._due.get(second, 0) + 1
+
+    def turn_away(self, due_ns: int) -> None:
+        """An arrival that was due is not started, and will not be: no user was free, and no more were allowed."""
+        second = due_ns // NS_PER_S
+        self._not_started[second] = self._not_started.get(second, 0) + 1
 
     def stop(self, pace: Pace, now_ns: int) -> None:
         """The user is asked to end: what it was due by now stays counted, what lies ahead is not wanted any more."""
@@ -94,7 +122,18 @@ class Ledger:
         end_ns = (second + 1) * NS_PER_S
         for pace in self._paced:
             self._count_grid(pace, end_ns)
+        if self.count_arrivals is not None:
+            self.count_arrivals(end_ns)
         return _take(self._due, second), _take(self._begun, second)
+
+    def not_started(self, second: int) -> int:
+        """Arrivals turned away that were due up to and with `second`, each counted once."""
+        return _take(self._not_started, second)
+
+    def start_lag(self) -> str:
+        """How late (us) iterations began since the last call, as an encoded histogram."""
+        lag, self._start_lag = self._start_lag, Histogram()
+        return lag.encode()
 
     def _count_grid(self, pace: Pace, before_ns: int) -> None:
         period_ns = pace.period_ns

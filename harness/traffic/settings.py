@@ -12,7 +12,10 @@ Role = Literal["master", "worker", "checker"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSettings:
-    """Everything a child needs to know. `origin_ns` is the run clock's zero on CLOCK_MONOTONIC, shared by the host."""
+    """Everything a child needs to know. `origin_ns` is the run clock's zero on CLOCK_MONOTONIC, shared by the host.
+
+    `max_users` is of all workers together; above zero it says that the load is in arrivals (open model).
+    """
 
     role: Role
     scenario: str
@@ -22,8 +25,11 @@ class ChildSettings:
     origin_ns: int = 0
     seed: int = 0
     timeout_ns: int = 0
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    max_users: int = 0
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
+    relayed: bool = False
 
     def to_json(self) -> dict[str, Json]:
         """The record that `read_settings` turns back."""

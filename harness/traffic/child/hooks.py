@@ -1,7 +1,7 @@
 """Where our schedule and our books are put into Locust: the wait times, the task loop and the two HTTP clients.
 
 Everything here is installed before the scenario is imported, in the child process only. Locust is pinned (<2.48)
-because some of these places are not promised by it: `TaskSet._sleep`, `TaskSet.execute_next_task`,
+because some of these places are not promised by it: `TaskSet._sleep`, `TaskSet.wait`, `TaskSet.execute_next_task`,
 `ResponseContextManager._report_request`, and geventhttpclient's `ConnectionPool._is_socket_alive`.
 """
 
@@ -37,7 +37,8 @@ def install_pacing(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace], N
     `leave_iteration` is called when a user goes to wait, before the next iteration is planned.
     """
     _install_wait_times(ledger, now)
-    _install_task_loop(ledger, now, leave_iteration)
+    _install_waits(ledger, now, leave_iteration)
+    _install_iterations(ledger, now, leave_iteration)
 
 
 def replace(owner: object, name: str, value: object) -> None:
@@ -55,7 +56,7 @@ def _install_wait_times(ledger: Ledger, now: Now) -> None:
 
         def paced(instance: Any) -> float:
             pace: Pace | None = getattr(getattr(instance, "user", instance), PACE, None)
-            if pace is None or period_ns <= 0:
+            if pace is None or pace.await_arrival is not None or period_ns <= 0:
                 return float(fallback(instance))
             due_ns: int = getattr(instance, "_harness_due_ns", pace.due_ns) + period_ns
             instance._harness_due_ns = due_ns
@@ -75,13 +76,23 @@ def _install_wait_times(ledger: Ledger, now: Now) -> None:
         replace(module, "constant_throughput", constant_throughput)
 
 
-def _install_task_loop(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace], None]) -> None:
-    execute_next_task: Callable[[Any], None] = TaskSet.execute_next_task
+def _install_waits(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace], None]) -> None:
+    stock_wait: Callable[[Any], None] = TaskSet.wait
+
+    def wait(self: Any) -> None:
+        pace = getattr(self.user, PACE, None)
+        if pace is None or pace.await_arrival is None or pace.busy:  # busy: a task of the scenario waits in its middle
+            stock_wait(self)
+        elif self.user._state == LOCUST_STATE_STOPPING:
+            raise StopUser
 
     def _sleep(self: Any, seconds: float) -> None:
         pace = getattr(self.user, PACE, None)
         if pace is None:
             gevent.sleep(seconds)
+            return
+        if pace.await_arrival is not None:
+            _rest(pace, seconds)
             return
         leave_iteration(pace)
         if pace.next_due_ns is None:  # not paced: due when the wait is to end
@@ -90,8 +101,22 @@ def _install_task_loop(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace
         if self.user._state != LOCUST_STATE_STOPPING:  # else TaskSet.wait ends the user
             ledger.begin(pace, now())
 
+    replace(TaskSet, "wait", wait)
+    replace(TaskSet, "_sleep", _sleep)
+
+
+def _install_iterations(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace], None]) -> None:
+    execute_next_task: Callable[[Any], None] = TaskSet.execute_next_task
+
     def execute_next(self: Any) -> None:
         pace = getattr(self.user, PACE, None)
+        if pace is not None and pace.await_arrival is not None:
+            if not pace.fresh:
+                leave_iteration(pace)
+                _await_arrival(self.user, pace)
+                ledger.begin(pace, now())
+            _execute_arrival(self, pace, execute_next_task)
+            return
         if pace is not None and not _is_task_set(self._task_queue[0]):
             if not pace.phased:
                 pace.phased = True
@@ -101,8 +126,29 @@ def _install_task_loop(ledger: Ledger, now: Now, leave_iteration: Callable[[Pace
             pace.fresh = False
         execute_next_task(self)
 
-    replace(TaskSet, "_sleep", _sleep)
     replace(TaskSet, "execute_next_task", execute_next)
+
+
+def _await_arrival(user: Any, pace: Pace) -> None:
+    """In the open model a user rests until an arrival is given to it, and can be stopped while it does."""
+    user._state = LOCUST_STATE_WAITING
+    pace.await_arrival()  # type: ignore[misc] # it is there: the caller has looked
+    if user._state == LOCUST_STATE_STOPPING:
+        raise StopUser
+    user._state = LOCUST_STATE_RUNNING
+
+
+def _execute_arrival(task_set: Any, pace: Pace, execute_next_task: Callable[[Any], None]) -> None:
+    """An arrival is one task, of a nested task set too: entering that, with its on_start, belongs to the arrival."""
+    if _is_task_set(task_set._task_queue[0]):
+        execute_next_task(task_set)
+        return
+    pace.fresh = False
+    pace.busy = True
+    try:
+        execute_next_task(task_set)
+    finally:
+        pace.busy = False
 
 
 def period_of(task_set: type, user: type) -> int | None:

@@ -14,6 +14,7 @@ from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPED
 from harness.journal import Event, Trouble, encode
 from harness.traffic import Load
 from harness.traffic.channel import Channel
+from harness.traffic.child.arrivals import Pool
 from harness.traffic.child.crowd import Crowd
 from harness.traffic.child.hooks import SHORTEST_S, install_pacing, install_socket_check, switch_off_statistics
 from harness.traffic.child.master import BEGIN, BEGUN, ENDED, LOAD, READY, ROWS, STOP
@@ -21,6 +22,7 @@ from harness.traffic.child.requests import Books
 from harness.traffic.child.rows import RowMaker
 from harness.traffic.child.runners import SteadyWorker, leave_quitting_to_us
 from harness.traffic.child.setup import load_scenario, make_environment, report_failure, uses_statistics
+from harness.traffic.child.users import Users
 from harness.traffic.pacing import Ledger
 from harness.traffic.recorder import Recorder
 from harness.traffic.scenario import ScenarioError
@@ -28,7 +30,7 @@ from harness.traffic.settings import ChildSettings
 
 EXEMPLARS_PER_RUN = 100
 # A collection stops all users for as long as it has objects to look at (some 0.3 us each): look at few at a time, and
-# at the survivors seldom, since users stay and Crowd.settle_memory takes them out of sight each second of a ramp.
+# at the survivors seldom, since users stay and Users.settle_memory takes them out of sight each second of a ramp.
 _GC_THRESHOLDS = (1_000, 200, 100)
 _LAST_WORDS_MS = 1000
 _ENCODE_BURST_NS = 1_000_000
@@ -63,27 +65,30 @@ def run(settings: ChildSettings, channel: Channel, events: Any) -> None:
     leave_quitting_to_us(events)
     books.install(events)
     events.init.fire(environment=environment, runner=runner, web_ui=None)
-    crowd = Crowd(settings, runner, ledger, books, now)
-    rows = RowMaker(settings.worker, recorder, ledger, crowd, now)
+    users = Users(runner, ledger, books, now)
+    model = Pool(settings, users, ledger, now) if settings.max_users else Crowd(settings, users, now)
+    rows = RowMaker(settings.worker, recorder, ledger, users, now, lambda: model.busy)
     troubles = [_SHAPE_IGNORED] if loaded.shapes else []
-    _Worker(settings, runner, crowd, rows, books, now).serve(troubles)
+    _Worker(settings, runner, users, model, rows, books, now).serve(troubles)
 
 
 class _Worker:
-    """Joins the runner's messages with the crowd and the rows."""
+    """Joins the runner's messages with the users, the model that moves them, and the rows."""
 
     def __init__(
         self,
         settings: ChildSettings,
         runner: SteadyWorker,
-        crowd: Crowd,
+        users: Users,
+        model: Crowd | Pool,
         rows: RowMaker,
         books: Books,
         now: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._runner = runner
-        self._crowd = crowd
+        self._users = users
+        self._model = model
         self._rows = rows
         self._books = books
         self._now = now
@@ -107,10 +112,11 @@ class _Worker:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         self._runner.send_message(BEGUN, {"worker": self._settings.worker})
+        self._rows.begin()
         beating = gevent.spawn(self._rows.watch_loop)
         reporting = gevent.spawn(self._report)
         self._send([Trouble(at_ns=self._now(), source="scenario", message=text) for text in troubles])
-        following = gevent.spawn(self._crowd.follow)
+        following = gevent.spawn(self._model.follow)
         self._stop.wait()
         self._drain(following)
         gevent.killall([beating, reporting], block=True)
@@ -121,10 +127,10 @@ class _Worker:
         environment.events.test_stopping.fire(environment=environment)
         self._runner.update_state(STATE_CLEANUP)
         following.kill(block=True)
-        self._crowd.dismiss()
-        self._crowd.wait_gone(lambda: (self._drain_until_ns - time.monotonic_ns()) / 1e9)
+        self._model.dismiss()
+        self._users.wait_gone(lambda: (self._drain_until_ns - time.monotonic_ns()) / 1e9)
         self._unanswered = self._books.lose_all()
-        self._crowd.end_rest()
+        self._users.end_rest()
         self._runner.update_state(STATE_STOPPED)
         environment.events.test_stop.fire(environment=environment)
 
@@ -144,7 +150,7 @@ class _Worker:
     def _report(self) -> None:
         while True:
             gevent.sleep(self._rows.next_report_s())
-            self._crowd.settle_memory()
+            self._users.settle_memory()
             self._send(self._rows.closed())
 
     def _send(self, events: Iterable[Event]) -> None:
@@ -162,7 +168,7 @@ class _Worker:
             self._runner.send_message(ROWS, {"lines": lines})
 
     def _on_load(self, environment: Any, msg: Any) -> None:  # noqa: ARG002 - Locust's shape of a listener
-        self._crowd.set_load(Load(**msg.data))
+        self._model.set_load(Load(**msg.data))
 
     def _on_stop(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._drain_until_ns = time.monotonic_ns() + msg.data["drain_ns"]  # a second order may shorten the first

@@ -189,7 +189,9 @@ class SelfTest(Event):
     """What this machine's generator carried against a target that answers at once, measured before the run.
 
     `per_s` is the highest rate (requests a second, all workers) at which the event loop's lateness kept its P99 below
-    10 ms (`lag_p99_us`); `cpu_us` is CPU time a request; `client` the kind of user that was measured.
+    10 ms (`lag_p99_us`); `cpu_us` is CPU time a request; `client` the kind of user that was measured; `rate_bound`
+    what kept it from more. `users` is how many the machine has room for, `user_bytes` of memory each, and `users_bound`
+    what would run out first.
     """
 
     client: str
@@ -198,6 +200,9 @@ class SelfTest(Event):
     users: int
     lag_p99_us: int
     cpu_us: float
+    rate_bound: str = ""
+    users_bound: str = ""
+    user_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

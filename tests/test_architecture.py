@@ -43,7 +43,7 @@ WORLDLY = {
 }
 ONLY_IN = {
     "docker": ("clients/docker.py",),
-    "locust": ("traffic/child/", "traffic/fast/"),
+    "locust": ("traffic/child/", "traffic/fast/", "traffic/null/"),
     "gevent": ("traffic/child/", "traffic/fast/"),
     "toxiproxy": ("clients/toxiproxy",),
 }

@@ -8,11 +8,23 @@ counted as finished or as lost: started = finished + lost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.clock import Outbox
 from harness.experiment import LoadUnit
 from harness.journal import Event, TrafficEnded
+
+if TYPE_CHECKING:
+    from harness.traffic.fast.user import FastUser as FastUser
+
+
+def __getattr__(name: str) -> Any:
+    """FastUser, for scenarios. Imported when asked for only: it brings Locust and gevent along."""
+    if name == "FastUser":
+        from harness.traffic.fast.user import FastUser
+
+        return FastUser
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,9 @@ from locust.contrib.fasthttp import ResponseContextManager as FastAnswer
 from harness.traffic.child import measured
 from harness.traffic.child.hooks import CONTROL_FLOW, PACE, replace
 from harness.traffic.failures import bounded, classify, message_of
+from harness.traffic.fast.answer import Response
+from harness.traffic.fast.session import Session
+from harness.traffic.fast.user import FastUser
 from harness.traffic.pacing import Pace
 from harness.traffic.recorder import OpenRequest, Recorder
 
@@ -37,7 +40,10 @@ Now = Callable[[], int]
 
 
 class Books:
-    """Joins the clients' calls with the request event. `timeout_ns` limits requests that say no limit of their own."""
+    """Joins the clients' calls with the request event. `timeout_ns` limits requests that say no limit of their own.
+
+    The two clients of Locust are wrapped; FastUser's calls us itself (`open` to `leave_block`).
+    """
 
     def __init__(self, recorder: Recorder, now: Now, timeout_ns: int) -> None:
         self._recorder = recorder
@@ -45,6 +51,7 @@ class Books:
         self._timeout_s = timeout_ns / 1e9
         self._names: dict[tuple[str, str], str] = {}
         self._unjudged: dict[Pace, list[OpenRequest]] = {}
+        self.listener = self._on_request
 
     def install(self, events: Any) -> None:
         """Wrap both clients and listen, before any listener of the scenario, to the request event."""
@@ -58,7 +65,49 @@ class Books:
             replace(answer, "_report_request", self._wrap_report(answer._report_request))
             replace(answer, "__exit__", self._wrap_exit(answer.__exit__))
         measured.install(events.request, self._recorder, self._now, self._timeout_s, self._endpoint, _TOKEN)
-        events.request._handlers.insert(0, self._on_request)
+        FastUser.timeout = self._timeout_s
+        Session.recording = self
+        events.request._handlers.insert(0, self.listener)
+
+    def open(self, user: Any, method: str, name: str) -> OpenRequest:
+        """FastUser sends a request now."""
+        endpoint = self._names.get((method, name)) or self._endpoint(method, name)
+        pace = getattr(user, PACE, None)
+        return self._recorder.open(endpoint, self._now(), pace.lag_ns if pace is not None else 0)
+
+    def close(self, token: OpenRequest, exception: BaseException | None, response: Response) -> None:
+        """It is over, and nobody listens but we."""
+        if exception is None:
+            self._recorder.close(token, token.endpoint, response.service_us)
+        else:
+            failure, message = _failure(exception, response)
+            self._recorder.close(token, token.endpoint, response.service_us, failure, message)
+
+    def fire(self, token: OpenRequest, event: Any, meta: dict[str, Any]) -> None:
+        """It is over: Locust's event tells us and everybody else."""
+        greenlet = getcurrent()
+        outer = getattr(greenlet, _TOKEN, None)
+        setattr(greenlet, _TOKEN, token)
+        try:
+            event.fire(**meta)
+        finally:
+            setattr(greenlet, _TOKEN, outer)
+
+    def abandon(self, token: OpenRequest, error: BaseException) -> None:
+        """Its user was killed, or something was raised that is not a failed request."""
+        self._close_raised(token, error)
+
+    def await_judgement(self, token: OpenRequest, response: Response) -> None:
+        """A with-block is to judge it."""
+        token.answer = response
+        pace = getattr(response.session.user, PACE, None)
+        if pace is not None:
+            self._await_judgement(pace, token)
+
+    def leave_block(self, token: OpenRequest, error: BaseException | None) -> None:
+        """Not closed yet, it counts by the wire, or as failed by what the scenario raised."""
+        if not token.closed:
+            self._close_by_wire(token, None if isinstance(error, CONTROL_FLOW) else error)
 
     def leave_iteration(self, pace: Pace) -> None:
         """The iteration is over: with-blocks that were never entered count by what the wire said."""

@@ -1,0 +1,283 @@
+"""FastUser's client against a server that answers well, oddly and not at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.traffic.fast.odd_server import OddServer
+
+ROOT = Path(__file__).parents[3]
+
+
+def ask(address: str, users: list[list[dict[str, Any]]], **options: Any) -> list[list[dict[str, Any]]]:
+    """What came of each call of each user. `options` are attributes of the user class."""
+    lines = "".join(json.dumps([{"method": "GET", **call} for call in calls]) + "\n" for calls in users)
+    command = [sys.executable, "-m", "tests.traffic.fast.asker", address, json.dumps(options)]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    found: list[list[dict[str, Any]]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OddServer]:
+    """A server for all tests here."""
+    with OddServer() as running:
+        yield running
+
+
+GOOD = {
+    "/ok": "ok",
+    "/interim": "ok",
+    "/chunked": "abcde",
+    "/bytewise": "abcde",
+    "/204": "",
+    "/304": "",
+    "/case": "ok",
+    "/huge-head": "ok",
+    "/latin": "é",
+    "/close": "ok",
+    "/until-close": "all of it",
+    "/http10": "ok",
+    "/big": 3_000_000,
+    "/too-much": "ok",
+    "/two-answers": "ok",
+    "/gzip": "squeezed",
+}
+BAD = {
+    "/reset": ("ConnectionResetError", "reset"),
+    "/silent": ("ConnectionClosed", "before it answered"),
+    "/half": ("ConnectionClosed", "in the middle"),
+    "/half-chunked": ("ConnectionClosed", "in the middle"),
+    "/half-head": ("ConnectionClosed", "in the middle"),
+    "/garbage": ("BadAnswer", "not HTTP/1.1"),
+    "/two-lengths": ("BadAnswer", "not HTTP/1.1"),
+    "/never": ("RequestTimeout", "within 0.3 s"),
+    "/drip": ("RequestTimeout", "within 0.3 s"),
+    "/drip-head": ("RequestTimeout", "within 0.3 s"),
+    "/404": ("LocustBadStatusCode", "404"),
+    "/503": ("LocustBadStatusCode", "503"),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(server: OddServer) -> dict[str, list[dict[str, Any]]]:
+    """Each path asked by a user of its own, which then asks for /ok."""
+    paths = [*GOOD, *BAD]
+    found = ask(server.address, [[{"url": path, "timeout": 0.3}, {"url": "/ok"}] for path in paths])
+    return dict(zip(paths, found, strict=True))
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_every_way_of_ending_a_body_is_understood(answers: dict[str, list[dict[str, Any]]], path: str) -> None:
+    """Lengths, chunks with trailers, closes, interim answers, one byte at a time; the next answer is not disturbed."""
+    first, then = answers[path]
+    assert (first["error"], first["text"], first["ok"]) == ("", GOOD[path], True)
+    assert (then["status"], then["text"]) == (200, "ok")
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_what_goes_wrong_is_named_and_the_next_request_is_not_touched(
+    answers: dict[str, list[dict[str, Any]]], path: str
+) -> None:
+    """Resets, broken answers, garbage, silence and drips each have an error; the user goes on."""
+    first, then = answers[path]
+    assert first["error"] == BAD[path][0]
+    assert BAD[path][1] in first["said"]
+    assert first["ok"] is False
+    assert (then["status"], then["text"]) == (200, "ok")
+
+
+@pytest.mark.parametrize("path", [*GOOD, *BAD])
+def test_every_request_fires_locust_s_event_once(answers: dict[str, list[dict[str, Any]]], path: str) -> None:
+    """With the usual facts, whatever came of it."""
+    for answer in answers[path]:
+        assert len(answer["fired"]) == 1
+        assert answer["fired"][0]["request_type"] == "GET"
+    assert answers[path][0]["fired"][0]["name"] == path
+
+
+@pytest.mark.parametrize("path", ["/never", "/drip", "/drip-head"])
+def test_the_time_limit_holds_also_when_bytes_drip(answers: dict[str, list[dict[str, Any]]], path: str) -> None:
+    """0.3 s mean 0.3 s."""
+    assert 0.29 <= answers[path][0]["took_s"] <= 0.45
+
+
+def test_the_time_limit_holds_while_a_large_body_is_sent(server: OddServer) -> None:
+    """A server that does not read keeps nobody longer."""
+    ((answer,),) = ask(
+        server.address, [[{"method": "POST", "url": "/never-read", "data": "x" * 20_000_000, "timeout": 0.4}]]
+    )
+    assert answer["error"] == "RequestTimeout"
+    assert answer["took_s"] <= 0.8
+
+
+def test_a_server_that_answers_before_it_has_read_is_heard(server: OddServer) -> None:
+    """413 in the middle of a large body, then a close: either the answer or the reset, never a hang."""
+    ((answer,),) = ask(server.address, [[{"method": "POST", "url": "/early", "data": "x" * 20_000_000}]])
+    assert answer["status"] == 413 or "ConnectionResetError" in answer["kinds"]
+
+
+def test_large_bodies_arrive_whole(server: OddServer) -> None:
+    """What does not fit into the socket at once is sent as it takes it."""
+    ((answer,),) = ask(server.address, [[{"method": "POST", "url": "/echo", "data": "x" * 8_000_000, "timeout": 5}]])
+    assert answer["status"] == 200
+    assert 8_000_000 < answer["text"] < 8_001_000
+
+
+def test_connections_are_kept_and_closes_in_think_time_are_seen(server: OddServer) -> None:
+    """Three requests on one connection; one that the server closed while the user thought is replaced unasked."""
+    before = server.connections
+    ((first, second, third, fourth),) = ask(
+        server.address,
+        [
+            [
+                {"url": "/ok"},
+                {"url": "/kept-then-closed"},
+                {"method": "POST", "url": "/ok", "pause": 0.2},
+                {"url": "/ok"},
+            ]
+        ],
+    )
+    assert [found["status"] for found in (first, second, third, fourth)] == [200] * 4
+    assert first["timings"][0] > 0 == second["timings"][0] == fourth["timings"][0]
+    assert server.connections - before == 2
+    assert first["timings"][0] <= first["timings"][1] <= first["timings"][2]
+
+
+def test_a_kept_connection_that_was_closed_is_replaced_once_for_methods_that_may_be_repeated(server: OddServer) -> None:
+    """GET is asked again on a new connection, as one request; POST is a failure."""
+    found = ask(
+        server.address,
+        [
+            [{"url": "/closed-if-kept"}, {"url": "/closed-if-kept"}],
+            [{"url": "/ok"}, {"method": "POST", "url": "/closed-if-kept"}],
+        ],
+    )
+    assert [answer["status"] for answer in found[0]] == [200, 200]
+    assert len(found[0][1]["fired"]) == 1
+    assert found[1][1]["error"] == "ConnectionClosed"
+
+
+def test_head_ends_with_its_headers(server: OddServer) -> None:
+    """Whatever length they promise; the connection is kept."""
+    before = server.connections
+    ((head, then),) = ask(server.address, [[{"method": "HEAD", "url": "/ok"}, {"url": "/ok"}]])
+    assert (head["status"], head["text"], head["headers"]["content-length"]) == (200, "", "1000")
+    assert then["text"] == "ok"
+    assert server.connections - before == 1
+
+
+def test_redirects_are_followed_only_when_asked(server: OddServer) -> None:
+    """As one request; 302 turns POST into GET, 307 does not; a circle ends."""
+    follow = {"allow_redirects": True}
+    ((plain, found, again, circle, ok),) = ask(
+        server.address,
+        [
+            [
+                {"url": "/302"},
+                {"method": "POST", "url": "/302", "data": {"a": "b c"}, **follow},
+                {"method": "POST", "url": "/307", "data": {"a": "b c"}, **follow},
+                {"url": "/loop", **follow},
+                {"url": "/ok"},
+            ]
+        ],
+        max_redirects=5,
+        timeout=10.0,
+    )
+    assert (plain["status"], plain["ok"], plain["headers"]["location"]) == (302, True, "/echo")
+    assert found["text"].startswith("GET /echo HTTP/1.1\r\n")
+    assert (found["history"], found["url"], len(found["fired"])) == ([302], server.address + "/echo", 1)
+    assert again["text"].startswith("POST /echo HTTP/1.1\r\n")
+    assert again["text"].endswith("\r\n\r\na=b+c")
+    assert (circle["error"], len(circle["fired"])) == ("TooManyRedirects", 1)
+    assert ok["status"] == 200
+
+
+def test_what_is_sent_is_what_was_asked(server: OddServer) -> None:
+    """Paths, parameters, headers, bodies, credentials."""
+    ((answer, form, texts),) = ask(
+        server.address,
+        [
+            [
+                {
+                    "method": "PUT",
+                    "url": "/echo/ü b",
+                    "params": {"q": ["1", "2"]},
+                    "json": {"n": 1},
+                    "headers": {"user-agent": "me", "X-A": 5},
+                    "auth": ["joe", "pw"],
+                },
+                {"method": "POST", "url": "/echo?x=1", "params": {"y": 2}, "data": {"k": "v&"}},
+                {"method": "POST", "url": "/echo", "data": "é"},
+            ]
+        ],
+        default_headers={"X-D": "all"},
+    )
+    line, *lines = answer["text"].split("\r\n")
+    assert line == "PUT /echo/%C3%BC%20b?q=1&q=2 HTTP/1.1"
+    assert {
+        f"Host: 127.0.0.1:{server.port}", "user-agent: me", "X-A: 5", "X-D: all", "Content-Type: application/json",
+        "Accept: application/json", "Content-Length: 8", "Authorization: Basic am9lOnB3", '{"n": 1}',
+    } <= set(lines)  # fmt: skip
+    assert sum(entry.lower().startswith("user-agent") for entry in lines) == 1
+    assert form["text"].startswith("POST /echo?x=1&y=2 ")
+    assert form["text"].endswith("application/x-www-form-urlencoded\r\nContent-Length: 6\r\n\r\nk=v%26")
+    assert texts["text"].endswith("Content-Length: 2\r\n\r\né")
+
+
+def test_calls_that_cannot_be_sent_raise_and_are_no_requests(server: OddServer) -> None:
+    """A header with a line break, a URL of another kind: ValueError, no event."""
+    ((split, scheme),) = ask(server.address, [[{"url": "/ok", "headers": {"X": "a\r\nY: b"}}, {"url": "http://"}]])
+    assert (split["raised"], split["fired"]) == ("ValueError", 0)
+    assert (scheme["raised"], scheme["fired"]) == ("ValueError", 0)
+
+
+def test_cookies_come_back_until_they_are_over(server: OddServer) -> None:
+    """By path, and to the host that set them only."""
+    with OddServer() as other:
+        ((_, echo, deep, elsewhere, _, gone),) = ask(
+            server.address,
+            [
+                [
+                    {"url": "/set"},
+                    {"url": "/echo"},
+                    {"url": "/deep/er"},
+                    {"url": other.address.replace("127.0.0.1", "localhost") + "/echo"},
+                    {"url": "/unset"},
+                    {"url": "/echo"},
+                ]
+            ],
+        )
+    assert "\r\nCookie: id=7\r\n" in echo["text"]
+    assert "\r\nCookie: deep=1; id=7\r\n" in deep["text"]
+    assert "Cookie" not in elsewhere["text"]
+    assert elsewhere["status"] == 200
+    assert "Cookie" not in gone["text"]
+
+
+def test_a_damaged_encoding_that_was_asked_for_is_a_failure(server: OddServer) -> None:
+    """Asked for gzip, what is not gzip is no answer; unasked, it is for the scenario to find out."""
+    ((asked, unasked),) = ask(
+        server.address, [[{"url": "/bad-gzip", "headers": {"Accept-Encoding": "gzip"}}, {"url": "/bad-gzip"}]]
+    )
+    assert (asked["error"], asked["status"]) == ("BadAnswer", 0)
+    assert (unasked["error"], unasked["status"], unasked["text_error"]) == ("", 200, "BadAnswer")
+
+
+def test_hosts_that_are_not_there_are_connect_failures(server: OddServer) -> None:
+    """A closed port and a name without an address."""
+    ((closed, unknown),) = ask(
+        server.address, [[{"url": "http://127.0.0.1:1/"}, {"url": "http://nobody.invalid/", "timeout": 5}]]
+    )
+    assert "ConnectionRefusedError" in closed["kinds"]
+    assert "gaierror" in unknown["kinds"]
+    assert closed["status"] == unknown["status"] == 0

@@ -7,6 +7,7 @@ The map, in the order data flows (a module imports only from lines above its own
     loader/                                        YAML -> Experiment, every fault kind there is
     plan timeline journal                          who does what when, and that as text; what happened, a JSON line each
     state ledger                                   a folder that outlives a run; what must be undone, before it is done
+    importing/                                     an OpenAPI document or a HAR file -> the text of an experiment
     blast_radius                                   what a plan may not do, to whom
     evidence/                                      journal -> windows: cells, percentiles, readings, and what is wrong
     verdict judges/                                evidence -> findings with intervals -> pass, fail or inconclusive

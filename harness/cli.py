@@ -266,15 +266,47 @@ def halt() -> ExitCode:
 
 
 @cli.command()
-@click.argument("address", metavar="URL")
+@click.argument("address", metavar="[URL]", default="")
+@click.option("--from", "source", type=click.Path(path_type=Path), help="An OpenAPI 3 document or a HAR file.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path(), help="Where to write; default here.")
-@click.option("--name", default="first", show_default=True, help="Name of the experiment.")
-def init(address: str, folder: Path, name: str) -> ExitCode:
-    """Write a first experiment for the system at URL."""
-    from harness.starter import write_first
+@click.option("--name", default="", help="Name of the experiment; default: first, or that of the document.")
+@click.option("--all-methods", is_flag=True, help="OpenAPI: take in POST, PUT, PATCH and DELETE too.")
+@click.option("--host", default="", help="HAR: whose requests; default: the most frequent host.")
+@click.option("--assets", is_flag=True, help="HAR: take in images, styles, scripts and fonts too.")
+def init(
+    address: str, source: Path | None, folder: Path, name: str, all_methods: bool, host: str, assets: bool
+) -> ExitCode:
+    """Write a first experiment, for the system at URL or from a document.
 
-    for line in write_first(address, folder, name):
+    With both, the requests are those of the document and go to URL.
+    """
+    from harness.starter import write_first, write_imported
+
+    if source is not None:
+        lines = write_imported(source, folder, name, address=address, all_methods=all_methods, host=host, assets=assets)
+    elif not address or all_methods or host or assets:
+        missing = "--from FILE" if address else "URL or --from FILE"
+        raise BadInput(f"init: expected {missing}", hint="harness init --help tells more")
+    else:
+        lines = write_first(address, folder, name or "first")
+    for line in lines:
         click.echo(line)
+    return ExitCode.PASS
+
+
+@cli.command("self-test")
+@click.option("--client", "clients", multiple=True, type=click.Choice(CLIENTS), help="Kind of user; default: each.")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Traffic processes.")
+def self_test(clients: tuple[Client, ...], processes: int) -> ExitCode:
+    """Measure what this machine's generator carries: requests a second and users, eight seconds for each kind.
+
+    A run does so by itself before a ladder and before much load. Nothing but this machine is touched.
+    """
+    from harness.generator import measured
+    from harness.traffic.planned import described
+
+    for client in clients or CLIENTS:
+        click.echo(described(measured(client, processes)))
     return ExitCode.PASS
 
 

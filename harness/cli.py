@@ -294,22 +294,6 @@ def init(
     return ExitCode.PASS
 
 
-@cli.command("self-test")
-@click.option("--client", "clients", multiple=True, type=click.Choice(CLIENTS), help="Kind of user; default: each.")
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Traffic processes.")
-def self_test(clients: tuple[Client, ...], processes: int) -> ExitCode:
-    """Measure what this machine's generator carries: requests a second and users, eight seconds for each kind.
-
-    A run does so by itself before a ladder and before much load. Nothing but this machine is touched.
-    """
-    from harness.generator import measured
-    from harness.traffic.planned import described
-
-    for client in clients or CLIENTS:
-        click.echo(described(measured(client, processes)))
-    return ExitCode.PASS
-
-
 @cli.command()
 def doctor() -> ExitCode:
     """Say what this machine has, and what to do about the rest."""

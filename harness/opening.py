@@ -1,20 +1,23 @@
-"""What a run has before it touches anything: its lock on the target, and its ledger."""
+"""What a run has before it touches anything: its lock on the target, its ledger, its gate for workers."""
 
 from __future__ import annotations
 
 import getpass
 import os
 from contextlib import suppress
+from pathlib import Path
 
 from harness.clients.process import started_at
 from harness.clock import SystemClock, wall_now
-from harness.errors import EnvironmentBroke
+from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import ComposeStack, Experiment
 from harness.healing import boot
 from harness.ledger import SCHEMA, Ledger, Opened
 from harness.locks import Held, Owner, hold, keys
 from harness.result import RunFolder
 from harness.state import VARIABLE
+from harness.traffic.hosts.gate import Gate, Say
+from harness.traffic.hosts.token import about_this, given_token
 
 
 def lock(experiment: Experiment, folder: RunFolder) -> Held:
@@ -51,6 +54,16 @@ def ledger(experiment: Experiment, folder: RunFolder, clock: SystemClock) -> Led
             f"the ledger of what must be undone cannot be written: {error.strerror or error}",
             hint=f"make room, or give another folder in {VARIABLE}; nothing was touched",
         ) from error
+
+
+def gate(experiment: Experiment, token_file: Path | None, say: Say) -> Gate | None:
+    """Where workers of other hosts will join, not open yet; None when none are expected. Raises BadInput: the token."""
+    workers = experiment.traffic.workers
+    if workers is None:
+        if token_file is not None:
+            raise BadInput("--token-file is for workers, and this experiment expects none", hint="traffic: {workers:}")
+        return None
+    return Gate(workers, given_token(token_file), about_this(), say)
 
 
 def _user() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import plugins
@@ -28,7 +28,7 @@ from harness.probes.container import ContainerProbe
 from harness.probes.host import HostProbe
 from harness.probes.process import ProcessProbe
 from harness.probes.prometheus import PrometheusProbe
-from harness.run import World
+from harness.run import START_LIMIT_NS, World
 from harness.run.loop import Watched
 from harness.run.watch import Lease, LedgerBook
 from harness.stacks import StackDriver
@@ -36,7 +36,9 @@ from harness.stacks.addresses import fill
 from harness.stacks.compose import ComposeDriver
 from harness.stacks.external import ExternalDriver
 from harness.stacks.process import ProcessDriver
+from harness.traffic.hosts.gate import Gate
 from harness.traffic.locust import LocustTraffic
+from harness.traffic.processes import decide
 from harness.units import NS_PER_S
 
 HOST_EVERY_NS = NS_PER_S
@@ -149,20 +151,33 @@ def _stack(experiment: Experiment, links: Mapping[str, str], log_dir: Path, run:
 
 
 def build(
-    experiment: Experiment, *, run: str, log_dir: Path, origin_ns: int, ledger: LedgerBook, lease: Lease
+    experiment: Experiment,
+    *,
+    run: str,
+    log_dir: Path,
+    origin_ns: int,
+    ledger: LedgerBook,
+    lease: Lease,
+    gate: Gate | None = None,
 ) -> tuple[World, str]:
-    """The live drivers of a run, and which Toxiproxy serves it. Starts nothing but that server."""
+    """The live drivers of a run, and which Toxiproxy serves it. Starts nothing but that server.
+
+    `gate` is where the workers of other hosts join, when the experiment expects some.
+    """
     links = ToxiproxyLinks(experiment.proxies, experiment.toxiproxy, experiment.seed)
     stack = _stack(experiment, links.places, log_dir, run)
     site = Site(run=run, experiment=experiment, stack=stack, links=links, log_dir=log_dir)
     needed = dict.fromkeys(fault.driver for fault in experiment.faults)
+    processes = decide(experiment).number
     traffic = LocustTraffic(
-        experiment.traffic,
+        replace(experiment.traffic, processes=processes),
         origin_ns=origin_ns,
         seed=experiment.seed,
         base_dir=Path(experiment.base_dir),
         log_dir=log_dir,
+        gate=gate,
     )
+    workers = experiment.traffic.workers
     world = World(
         stack=stack,
         links=links,
@@ -174,7 +189,8 @@ def build(
         lease=lease,
         log_dir=log_dir,
         drain_ns=experiment.traffic.timeout_ns + NS_PER_S,
-        workers=experiment.traffic.processes,
+        workers=processes if workers is None else workers.expect,
+        start_limit_ns=START_LIMIT_NS + (0 if workers is None else workers.join_within_ns),
         faults_at_once=experiment.blast_radius.faults_at_once,
     )
     return world, links.kind

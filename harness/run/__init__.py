@@ -65,6 +65,7 @@ class World:
     log_dir: Path
     drain_ns: int
     workers: int = 1
+    start_limit_ns: int = START_LIMIT_NS
     faults_at_once: int | None = None
 
 
@@ -108,7 +109,7 @@ def prepare(plan: Plan, world: World, loop: Loop, books: Books) -> None:
             loop.perform(f"checking {fault.name}", _checking(driver, step.action), SWEEP_LIMIT_NS, stoppable=True)
     address = world.target()
     loop.perform(
-        "starting the traffic", lambda: world.traffic.start(loop.inbox, address), START_LIMIT_NS, stoppable=True
+        "starting the traffic", lambda: world.traffic.start(loop.inbox, address), world.start_limit_ns, stoppable=True
     )
 
 

@@ -14,11 +14,13 @@ Role = Literal["master", "worker", "checker"]
 class ChildSettings:
     """Everything a child needs to know. `origin_ns` is the run clock's zero on CLOCK_MONOTONIC, shared by the host.
 
-    `max_users` is of all workers together; above zero it says that the load is in arrivals (open model).
+    `max_users` is of all workers together; above zero it says that the load is in arrivals (open model). `relayed`:
+    the process that started it stands between it and the harness, which is on another machine. `declared` (its
+    `to_json`) stands in the place of a scenario; its files are relative to `base_dir`.
     """
 
     role: Role
-    scenario: str
+    scenario: str = ""
     address: str = ""
     worker: int = 0
     workers: int = 1
@@ -30,6 +32,8 @@ class ChildSettings:
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
     relayed: bool = False
+    declared: dict[str, Any] | None = None
+    base_dir: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """The record that `read_settings` turns back."""

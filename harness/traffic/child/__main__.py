@@ -21,6 +21,7 @@ _start_native_thread = _thread.start_new_thread
 _NativePoll = select.poll
 ORPHANED = 70
 _BEAT_MS = 500
+_LED_MS = 3000
 MOST_FILES = 65_536
 
 
@@ -29,7 +30,8 @@ def main() -> None:
     descriptor = int(sys.argv[1])
     channel = Channel(socket.socket(fileno=descriptor))
     settings = read_settings(next(channel.records(), None))
-    _start_native_thread(_live_with_harness, (descriptor, settings.role == "worker"))
+    leader = os.getppid() if settings.relayed else 0
+    _start_native_thread(_live_with_harness, (descriptor, settings.role == "worker", leader))
     _raise_file_limit()
     _become(settings, channel)
 
@@ -43,18 +45,32 @@ def _become(settings: ChildSettings, channel: Channel) -> None:
     module.run(settings, channel, locust.events)
 
 
-def _live_with_harness(descriptor: int, beats: bool) -> None:
+def _live_with_harness(descriptor: int, beats: bool, leader: int) -> None:
     """When the other end has closed, end this process without asking anyone. Until then a worker beats twice a second.
 
     The master beats from its event loop: it writes long lines to its channel, and a beat must not fall into one.
+    A `leader` that carries all to a harness elsewhere, and is stopped, leaves us alone with the target just the same.
     """
+    stopped = 0
     poll = _NativePoll()
     poll.register(descriptor, select.POLLHUP | getattr(select, "POLLRDHUP", 0))
     beat = control({"beat": True}).encode() + b"\n"
     while not poll.poll(_BEAT_MS if beats else None):
         with contextlib.suppress(OSError):
             os.write(descriptor, beat)
+        stopped = stopped + 1 if leader and _is_stopped(leader) else 0
+        if stopped * _BEAT_MS >= _LED_MS:
+            break
     os._exit(ORPHANED)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal: proc(5). Elsewhere than on Linux nobody can tell."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - no more modules here
+            return file.read().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def _raise_file_limit() -> None:

@@ -46,16 +46,18 @@ class Relay:
 
     def serve(self) -> bool:
         """Until the harness lets go. True when a run was served to its end, False when it was cut off."""
+        served = False
         with tempfile.TemporaryDirectory(prefix="harness-worker-", ignore_cleanup_errors=True) as folder:
             try:
                 while not self.refusal:
                     self._take(*self._link.receive(), Path(folder))
             except LinkLost as error:
-                if not self._over.is_set():
+                served = self._over.is_set()
+                if not served:
                     self._say(f"the harness is gone: {error}")
             finally:
                 self._end()
-        return self._over.is_set()
+        return served
 
     @property
     def how(self) -> str:
@@ -106,11 +108,11 @@ class Relay:
         place.mkdir(mode=0o700)
         unpack(bytes(self._archive), place)
         self._archive.clear()
-        settings = read_settings(self._start["settings"])
-        if settings.scenario:
-            settings = replace(settings, scenario=str(inside(place, settings.scenario)))
         cwd = inside(place, self._start["base"])
         cwd.mkdir(parents=True, exist_ok=True)
+        settings = replace(read_settings(self._start["settings"]), relayed=True, base_dir=str(cwd))
+        if settings.scenario:
+            settings = replace(settings, scenario=str(inside(place, settings.scenario)))
         self._say(f"running as worker {settings.worker + 1} of {settings.workers} against {settings.address}")
         self._listener = socket.create_server(("127.0.0.1", 0))
         try:

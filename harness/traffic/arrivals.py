@@ -19,6 +19,7 @@ from typing import Literal
 from harness.traffic import Load
 
 NS_PER_S = 1_000_000_000
+_NEVER_S = 1e9
 
 Kind = Literal["poisson", "uniform"]
 
@@ -55,7 +56,7 @@ class Arrivals:
             self._ahead -= expected
             lines.popleft()
         after_s = lines[0].reaches_s(self._ahead)
-        self.next_ns = None if after_s == math.inf else lines[0].at_ns + int(after_s * NS_PER_S)
+        self.next_ns = None if after_s > _NEVER_S else lines[0].at_ns + int(after_s * NS_PER_S)
 
 
 class _Line:

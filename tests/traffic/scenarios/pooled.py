@@ -1,7 +1,7 @@
-# ruff: noqa: D101, D102, ANN - a scenario as people write it
+# ruff: noqa: D101, D102, D106, ANN - a scenario as people write it
 """What an arrival may meet: a login, nested task sets, interrupts, a wait in the middle, errors, users that end."""
 
-from locust import FastHttpUser, TaskSet, constant_pacing, task
+from locust import FastHttpUser, TaskSet, constant, constant_pacing, task
 from locust.exception import RescheduleTask, StopUser
 
 
@@ -39,10 +39,13 @@ class Often(FastHttpUser):
 
 class Seldom(FastHttpUser):
     weight = 1
+    wait_time = constant(0.05)
 
     @task
     def last(self):
         self.client.get("/seldom")
+        self.wait()
+        self.client.get("/after")
         raise StopUser
 
 

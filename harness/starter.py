@@ -101,6 +101,8 @@ def write_imported(
         imported = from_openapi(document, all_methods=all_methods, address=base)
     else:
         _refuse_options(source, "an OpenAPI document", {"--all-methods": all_methods})
+        if urlsplit(base).path:
+            raise BadInput(f"{address}: expected an address without a path", hint="a HAR file has whole paths")
         imported = from_har(document, host=host, assets=assets, address=base)
     experiment = folder / "experiments" / f"{name}.yaml"
     secrets = folder / "experiments" / f"{name}.credentials.csv"

@@ -66,7 +66,10 @@ def read_about(record: Mapping[str, Any]) -> About:
     except (KeyError, TypeError) as error:
         raise Refused("it does not say what it is") from error
     words = (about.harness, about.python, about.locust, about.name, about.host)
-    if not (all(isinstance(word, str) and len(word) <= _NAME for word in words) and isinstance(about.cores, int)):
+    if not (
+        all(isinstance(word, str) and len(word) <= _NAME and word.isprintable() for word in words)
+        and isinstance(about.cores, int)
+    ):
         raise Refused("it does not say what it is")
     return about
 
@@ -153,7 +156,12 @@ class WorkerSide:
 
 def refusal(record: Mapping[str, Any]) -> Refused:
     """The refusal that the other side has told."""
-    return Refused(f"{record['refused']:.300}", hint=f"{record.get('hint', '')!s:.300}")
+    return Refused(_printable(record["refused"]), hint=_printable(record.get("hint", "")))
+
+
+def _printable(text: object) -> str:
+    """Other people's words as they may go to a terminal: not long, no control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:300])
 
 
 def _unhex(text: object) -> bytes:

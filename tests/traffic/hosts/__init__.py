@@ -1,0 +1,1 @@
+"""Workers of other hosts: what is pure of it."""

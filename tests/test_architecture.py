@@ -22,7 +22,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("run.", "result"),
     (
         *("testing.", "rig", "healing", "healers", "leftovers", "opening", "locks", "halting", "residue", "unhealed"),
-        *("plugins", "doctor", "starter"),
+        *("generator", "plugins", "doctor", "starter"),
     ),
     ("reaper.",),
     ("conduct", "cli", "__main__", ""),

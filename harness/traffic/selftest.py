@@ -33,11 +33,8 @@ from harness.traffic.memory import available_bytes
 from harness.units import NS_PER_S
 
 Client = Literal["FastUser", "FastHttpUser", "HttpUser"]
-SCENARIOS: dict[Client, str] = {
-    "FastUser": "fast_user.py",
-    "FastHttpUser": "fast_http_user.py",
-    "HttpUser": "http_user.py",
-}
+CLIENTS: tuple[Client, ...] = ("FastUser", "FastHttpUser", "HttpUser")
+"""The kinds of user that can be measured, the cheapest first."""
 FEW_PER_S, MANY_PER_S = 100.0, 1000.0
 """The warm-up. The null target answers late until there are `POOL` connections: so many users are measured."""
 POOL = 400
@@ -48,6 +45,11 @@ _TARGET_LIMIT_S = 5.0
 _TIMEOUT_NS = 5 * NS_PER_S
 _DRAIN_NS = NS_PER_S // 2
 _NULL = Path(__file__).parent / "null"
+_SCENARIOS: dict[Client, str] = {
+    "FastUser": "fast_user.py",
+    "FastHttpUser": "fast_http_user.py",
+    "HttpUser": "http_user.py",
+}
 _PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 Say = Callable[[str], None]
@@ -57,7 +59,7 @@ def self_test(client: Client, workers: int, *, log_dir: Path, say: Say = lambda 
     """Measure, in some seven seconds; `say` hears of each step. Raises EnvironmentBroke when it cannot be done."""
     clock = SystemClock()
     spec = TrafficSpec(
-        scenario=SCENARIOS[client], target="", timeout_ns=_TIMEOUT_NS, processes=workers, max_users=2 * POOL * workers
+        scenario=_SCENARIOS[client], target="", timeout_ns=_TIMEOUT_NS, processes=workers, max_users=2 * POOL * workers
     )
     driver = LocustTraffic(spec, origin_ns=clock.origin_ns, seed=1, base_dir=_NULL, log_dir=log_dir)
     inbox: Inbox[Event] = Inbox()
@@ -113,7 +115,7 @@ class _Bench:
         while (rate := next_rate(first, samples)) is not None:
             say(f"{rate:,.0f}/s")
             samples.append(self._step(rate, whole=not (samples and samples[-1].broken_by)))
-        self._require_answers()
+            self._require_answers()
         return carried(samples), _bytes_per_user(few, many)
 
     def _step(self, rate: float, *, whole: bool) -> Sample:
@@ -148,7 +150,7 @@ class _Bench:
         self._failures.update(row.failed)
 
     def _require_answers(self) -> None:
-        if self._failed > MOST_FAILED * self._finished or not self._finished:
+        if not self._finished or self._failed > MOST_FAILED * self._finished:
             kinds = ", ".join(sorted(self._failures)) or "none was answered"
             raise EnvironmentBroke(
                 f"the self-test of the generator is void: of {self._finished:,} requests to a target on this machine "

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from locust import FastHttpUser, HttpUser
 from locust.user import wait_time as wait_times
 
 from harness.traffic.channel import Channel
 from harness.traffic.child.hooks import PERIOD, install_pacing
 from harness.traffic.child.setup import load_scenario, make_environment, report_failure
+from harness.traffic.fast.user import FastUser
 from harness.traffic.pacing import Ledger
 from harness.traffic.scenario import ScenarioError
 from harness.traffic.settings import ChildSettings
 
 _SAMPLES = 200
+_CLIENTS = (FastUser, FastHttpUser, HttpUser)
 
 
 def run(settings: ChildSettings, channel: Channel, events: Any) -> None:
@@ -35,6 +38,7 @@ def _describe(user_class: Any) -> dict[str, Any]:
         "fixed_count": user_class.fixed_count,
         "period_ns": getattr(wait, PERIOD, None) or None,
         "think_ns": _mean_think_ns(wait),
+        "client": next((client.__name__ for client in _CLIENTS if issubclass(user_class, client)), "other"),
     }
 
 

@@ -207,7 +207,8 @@ def _check_jmespath(expression: str, path: Path, problems: Problems) -> None:
     try:
         jmespath.compile(expression)
     except ValueError as error:
-        why = str(error).split(", for expression", maxsplit=1)[0].rstrip(". :")
+        first = str(error).partition("\n")[0].partition(", for expression")[0]
+        why = first.removeprefix("Invalid jmespath expression: ").rstrip(". :")
         hint = "https://jmespath.org: such as items[0].price; a key with - in it in double quotes"
         problems.add(path, f"is no JMESPath: {why}", hint=hint)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from harness.datafile import BadData, read_rows
-from harness.declared import DataSource, DeclaredTraffic
+from harness.declared import DataSource, DeclaredTraffic, Send
 from harness.errors import Problem
 from harness.experiment import Stage, TrafficSpec, WorkersSpec
 from harness.loader import document as shapes
@@ -78,13 +78,18 @@ def _declared(
 ) -> DeclaredTraffic:
     data = tuple(_data(shape.data, (*path, "data"), problems, tables))
     columns = {name: None if tables is None or name not in tables else tables[name].columns for name in shape.data}
-    login = (*path, "login")
-    names = ValueNames(columns, extracted_in(shape.login, login, "only later, in {}"), problems)
+    path_of_login = (*path, "login")
+    names = ValueNames(columns, extracted_in(shape.login, path_of_login, "only later, in {}"), problems)
+    drawn = (source.name for source in data if source.per == "iteration")
+    login = read_steps(shape.login, path_of_login, names.without(drawn), problems)
+    for step in login:
+        for extraction in step.extract if isinstance(step, Send) else ():
+            names.learn(extraction.name)
     names.check(shape.headers, (*path, "headers"))
     if shape.think is not None and shape.pace is not None:
         problems.add((*path, "pace"), "a user thinks, or keeps a pace: write one of think and pace")
     return DeclaredTraffic(
-        login=read_steps(shape.login, login, names, problems),
+        login=login,
         activities=read_requests(requests, (*path, "requests"), names, problems),
         data=data,
         headers=read_headers(shape.headers, (*path, "headers"), problems),

@@ -25,16 +25,23 @@ class ValueNames:
         self._elsewhere = elsewhere
         self._problems = problems
         self._learned: dict[str, None] = {}
+        self._barred: frozenset[str] = frozenset()
+
+    def without(self, sources: Iterable[str]) -> ValueNames:
+        """A copy for the login, in which rows of these sources, drawn for each iteration, cannot be used."""
+        made = self.beside({})
+        made._barred = frozenset(sources)
+        return made
 
     def beside(self, elsewhere: Mapping[str, str]) -> ValueNames:
         """A copy that learns on its own."""
         made = ValueNames(self._columns, {**self._elsewhere, **elsewhere}, self._problems)
-        made._learned = dict(self._learned)
+        made._learned, made._barred = dict(self._learned), self._barred
         return made
 
-    def learn(self, name: str, place: Path) -> None:
-        """From here on {{name}} is an extracted value."""
-        if name in BUILT_IN or name in self._columns:
+    def learn(self, name: str, place: Path | None = None) -> None:
+        """From here on {{name}} is an extracted value. Without a place it was looked at before."""
+        if place is not None and (name in BUILT_IN or name in self._columns):
             what = "a built-in value" if name in BUILT_IN else "data"
             self._problems.add(place, f"{name} is {what} already", hint="give it another name")
         self._learned[name] = None
@@ -56,17 +63,21 @@ class ValueNames:
             return ""
         source, dot, column = name.partition(".")
         if source in self._columns:
-            known = self._columns[source]
-            if not dot:
-                return f"{source} is data: name a column, such as {{{{{source}.{(known or ('name',))[0]}}}}}"
-            if known is None or column in known:
-                return ""
-            near = did_you_mean(column, known)
-            return f"the data {source} has no column {column!r}{near} (there are: {_listed(known)})"
+            return self._wrong_column(source, column if dot else None)
         if name in self._elsewhere:
             return f"{{{{{name}}}}} is not known here: it is extracted {self._elsewhere[name]}"
         known = (*self._learned, *(f"{each}.COLUMN" for each in self._columns), *BUILT_IN)
         return _UNKNOWN.format(name=name, near=did_you_mean(name, known), known=_listed(known))
+
+    def _wrong_column(self, source: str, column: str | None) -> str:
+        known = self._columns[source]
+        if source in self._barred:
+            return f"a row of {source} is drawn for each iteration, and the login is done once (per: user)"
+        if column is None:
+            return f"{source} is data: name a column, such as {{{{{source}.{(known or ('name',))[0]}}}}}"
+        if known is None or column in known:
+            return ""
+        return f"the data {source} has no column {column!r}{did_you_mean(column, known)} (there are: {_listed(known)})"
 
 
 def _listed(names: Iterable[str]) -> str:

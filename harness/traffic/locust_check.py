@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from harness.declared import DeclaredTraffic
 from harness.errors import EnvironmentBroke
 from harness.experiment import TrafficSpec
 from harness.traffic.channel import control_of
@@ -19,17 +20,28 @@ CHECK_LIMIT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserClass:
-    """A user class. `period_ns`: from one iteration to the next when paced; `think_ns`: mean wait where it is known."""
+    """A user class. `period_ns`: from one iteration to the next when paced; `think_ns`: mean wait where it is known.
+
+    `requests` of an iteration; those of a locustfile's task are not known before it runs, and count as one.
+    `client` is the HTTP client that its users have: FastUser, FastHttpUser, HttpUser, or other.
+    """
 
     name: str
     weight: float
     fixed_count: int
     period_ns: int | None
     think_ns: int | None
+    requests: float = 1.0
+    client: str = "other"
 
 
 def check_scenario(spec: TrafficSpec, base_dir: Path) -> tuple[UserClass, ...]:
-    """Import the scenario in a process of its own (about a second). Raises BadInput naming file and line."""
+    """Import the scenario in a process of its own (about a second). Raises BadInput naming file and line.
+
+    Of declared traffic all is known already.
+    """
+    if spec.declared is not None:
+        return (_declared(spec.declared),)
     path = (base_dir / spec.scenario).resolve()
     require_scenario(path)
     settings = ChildSettings(
@@ -41,6 +53,19 @@ def check_scenario(spec: TrafficSpec, base_dir: Path) -> tuple[UserClass, ...]:
             return _answer(child)
         finally:
             end([child])
+
+
+def _declared(traffic: DeclaredTraffic) -> UserClass:
+    think_ns = (traffic.think.mean_ns if traffic.think else 0) + traffic.waits_ns
+    return UserClass(
+        name="Declared",
+        weight=1.0,
+        fixed_count=0,
+        period_ns=traffic.pace_ns or None,
+        think_ns=think_ns or None,
+        requests=traffic.requests_per_iteration,
+        client="FastUser",
+    )
 
 
 def _answer(child: Child) -> tuple[UserClass, ...]:

@@ -13,6 +13,7 @@ from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
 from harness.traffic.channel import Channel
+from harness.traffic.child.declared import load_declared
 from harness.traffic.scenario import Loaded, ScenarioError, load
 from harness.traffic.settings import ChildSettings
 
@@ -23,6 +24,8 @@ def load_scenario(settings: ChildSettings) -> Loaded:
     """The user classes, pointed at the target. Raises ScenarioError."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     runners.WORKER_LOG_REPORT_INTERVAL = -1  # logs lie in files of their own
+    if settings.declared is not None:
+        return load_declared(settings)
     loaded = load(Path(settings.scenario), load_locustfile)
     for user_class in loaded.classes:
         user_class.host = settings.address
@@ -54,6 +57,8 @@ def make_environment(settings: ChildSettings, loaded: Loaded, events: Any) -> En
 
 def uses_statistics(settings: ChildSettings) -> bool:
     """Whether the scenario, or a module beside it, reads Locust's own statistics (environment.stats)."""
+    if settings.declared is not None:
+        return False
     folder = Path(settings.scenario).resolve().parent
     for module in list(sys.modules.values()):
         source = getattr(module, "__file__", None)

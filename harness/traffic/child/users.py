@@ -114,6 +114,10 @@ class Users:
             gc.collect(0)
             gc.freeze()
 
+    def count_raised(self) -> None:
+        """An iteration was ended by the scenario itself, not by its target."""
+        self.raised += 1
+
     def tell(self, message: str, key: str = "") -> None:
         """Keep a trouble for the journal, once for each kind."""
         if (key or message) not in self._told and len(self._told) < _MAX_TROUBLES:

@@ -16,6 +16,7 @@ from harness.traffic import Load
 from harness.traffic.channel import Channel
 from harness.traffic.child.arrivals import Pool
 from harness.traffic.child.crowd import Crowd
+from harness.traffic.child.declared import attach
 from harness.traffic.child.hooks import SHORTEST_S, install_pacing, install_socket_check, switch_off_statistics
 from harness.traffic.child.master import BEGIN, BEGUN, ENDED, LOAD, READY, ROWS, STOP
 from harness.traffic.child.requests import Books
@@ -66,6 +67,7 @@ def run(settings: ChildSettings, channel: Channel, events: Any) -> None:
     books.install(events)
     events.init.fire(environment=environment, runner=runner, web_ui=None)
     users = Users(runner, ledger, books, now)
+    attach(loaded, events, users.tell, users.count_raised)
     model = Pool(settings, users, ledger, now) if settings.max_users else Crowd(settings, users, now)
     rows = RowMaker(settings.worker, recorder, ledger, users, now, lambda: model.busy)
     troubles = [_SHAPE_IGNORED] if loaded.shapes else []

@@ -1,0 +1,1 @@
+"""Declared traffic: what is pure of it."""

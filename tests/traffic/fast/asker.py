@@ -1,7 +1,8 @@
 """A process of its own, since gevent must not meet the tests: makes the calls told on standard input with one FastUser.
 
-Each line of the input is a JSON list of calls that one user makes, one after the other; a call is
-{"method", "url", ...keywords of Session.request...}. Prints a JSON list of what came of each, per line.
+Each line of the input is a user as JSON: {"options": attributes of its class, "calls": [...]}; a call is {"method",
+"url", ...keywords of Session.request...}, with "fill" for a body of that many bytes. Prints what came of the calls of
+each user, as JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ def asked(user: FastUser, call: dict[str, Any]) -> dict[str, Any]:
     """What came of one call."""
     fired.clear()
     time.sleep(call.pop("pause", 0))
+    if "fill" in call:
+        call["data"] = b"x" * call.pop("fill")
     began = time.monotonic()
     try:
         answer = user.client.request(**call)
@@ -50,14 +53,14 @@ def asked(user: FastUser, call: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve the input."""
-    options = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-    kind = type("Asker", (FastUser,), {"host": sys.argv[1], "timeout": 1.0, **options})
-    environment = Environment(user_classes=[kind])
-    environment.events.request.add_listener(lambda **meta: fired.append(meta))
     results = []
     for line in sys.stdin:
+        told = json.loads(line)
+        kind = type("Asker", (FastUser,), {"host": sys.argv[1], "timeout": 20.0, **told["options"]})
+        environment = Environment(user_classes=[kind])
+        environment.events.request.add_listener(lambda **meta: fired.append(meta))
         user = kind(environment)
-        results.append([asked(user, call) for call in json.loads(line)])
+        results.append([asked(user, call) for call in told["calls"]])
         user.client.close()
     print(json.dumps(results))
 

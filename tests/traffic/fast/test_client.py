@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,22 @@ from tests.traffic.fast.odd_server import OddServer
 ROOT = Path(__file__).parents[3]
 
 
-def ask(address: str, users: list[list[dict[str, Any]]], **options: Any) -> list[list[dict[str, Any]]]:
-    """What came of each call of each user. `options` are attributes of the user class."""
-    lines = "".join(json.dumps([{"method": "GET", **call} for call in calls]) + "\n" for calls in users)
-    command = [sys.executable, "-m", "tests.traffic.fast.asker", address, json.dumps(options)]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+Found = dict[str, list[dict[str, Any]]]
+
+
+def user(*calls: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """A user to be asked of: its calls, and attributes of its class."""
+    return {"options": options, "calls": [{"method": "GET", **call} for call in calls]}
+
+
+def ask(address: str, users: dict[str, dict[str, Any]]) -> Found:
+    """What came of each call of each user, all in one process."""
+    lines = "".join(json.dumps(told) + "\n" for told in users.values())
+    command = [sys.executable, "-m", "tests.traffic.fast.asker", address]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=90, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
-    found: list[list[dict[str, Any]]] = json.loads(done.stdout)
-    return found
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[OddServer]:
-    """A server for all tests here."""
-    with OddServer() as running:
-        yield running
+    return dict(zip(users, json.loads(done.stdout), strict=True))
 
 
 GOOD = {
@@ -68,16 +67,70 @@ BAD = {
 }
 
 
+FOLLOW = {"allow_redirects": True}
+
+
+def users(other: str) -> dict[str, dict[str, Any]]:
+    """Everything that is asked here. `other` is the address of a second server."""
+    slow = {path: 0.3 if BAD.get(path, ("",))[0] == "RequestTimeout" else 20 for path in (*GOOD, *BAD)}
+    return {
+        **{path: user({"url": path, "timeout": slow[path]}, {"url": "/ok"}) for path in (*GOOD, *BAD)},
+        "deaf": user({"method": "POST", "url": "/never-read", "fill": 20_000_000, "timeout": 0.4}),
+        "early": user({"method": "POST", "url": "/early", "fill": 20_000_000}),
+        "large": user({"method": "POST", "url": "/echo", "fill": 8_000_000}),
+        "kept": user(
+            {"url": "/ok"},
+            {"url": "/kept-then-closed"},
+            {"method": "POST", "url": "/ok", "pause": 0.2},
+            {"url": "/ok"},
+        ),
+        "repeated": user({"url": "/closed-if-kept"}, {"url": "/closed-if-kept"}),
+        "not repeated": user({"url": "/ok"}, {"method": "POST", "url": "/closed-if-kept"}),
+        "head": user({"method": "HEAD", "url": "/ok"}, {"url": "/ok"}),
+        "redirects": user(
+            {"url": "/302"},
+            {"method": "POST", "url": "/302", "data": {"a": "b c"}, **FOLLOW},
+            {"method": "POST", "url": "/307", "data": {"a": "b c"}, **FOLLOW},
+            {"url": "/loop", **FOLLOW},
+            {"url": "/ok"},
+            max_redirects=5,
+        ),
+        "sent": user(
+            {
+                "method": "PUT",
+                "url": "/echo/ü b",
+                "params": {"q": ["1", "2"]},
+                "json": {"n": 1},
+                "headers": {"user-agent": "me", "X-A": 5},
+                "auth": ["joe", "pw"],
+            },
+            {"method": "POST", "url": "/echo?x=1", "params": {"y": 2}, "data": {"k": "v&"}},
+            {"method": "POST", "url": "/echo", "data": "é"},
+            default_headers={"X-D": "all"},
+        ),
+        "unsendable": user({"url": "/ok", "headers": {"X": "a\r\nY: b"}}, {"url": "http://"}),
+        "cookies": user(
+            {"url": "/set"},
+            {"url": "/echo"},
+            {"url": "/deep/er"},
+            {"url": other.replace("127.0.0.1", "localhost") + "/echo"},
+            {"url": "/unset"},
+            {"url": "/echo"},
+        ),
+        "damaged": user({"url": "/bad-gzip", "headers": {"Accept-Encoding": "gzip"}}, {"url": "/bad-gzip"}),
+        "nobody": user({"url": "http://127.0.0.1:1/"}, {"url": "http://nobody.invalid/", "timeout": 5}),
+    }
+
+
 @pytest.fixture(scope="module")
-def answers(server: OddServer) -> dict[str, list[dict[str, Any]]]:
-    """Each path asked by a user of its own, which then asks for /ok."""
-    paths = [*GOOD, *BAD]
-    found = ask(server.address, [[{"url": path, "timeout": 0.3}, {"url": "/ok"}] for path in paths])
-    return dict(zip(paths, found, strict=True))
+def answers() -> Found:
+    """All users, one after the other."""
+    with OddServer() as server, OddServer() as other:
+        return ask(server.address, users(other.address))
 
 
 @pytest.mark.parametrize("path", GOOD)
-def test_every_way_of_ending_a_body_is_understood(answers: dict[str, list[dict[str, Any]]], path: str) -> None:
+def test_every_way_of_ending_a_body_is_understood(answers: Found, path: str) -> None:
     """Lengths, chunks with trailers, closes, interim answers, one byte at a time; the next answer is not disturbed."""
     first, then = answers[path]
     assert (first["error"], first["text"], first["ok"]) == ("", GOOD[path], True)
@@ -85,9 +138,7 @@ def test_every_way_of_ending_a_body_is_understood(answers: dict[str, list[dict[s
 
 
 @pytest.mark.parametrize("path", BAD)
-def test_what_goes_wrong_is_named_and_the_next_request_is_not_touched(
-    answers: dict[str, list[dict[str, Any]]], path: str
-) -> None:
+def test_what_goes_wrong_is_named_and_the_next_request_is_not_touched(answers: Found, path: str) -> None:
     """Resets, broken answers, garbage, silence and drips each have an error; the user goes on."""
     first, then = answers[path]
     assert first["error"] == BAD[path][0]
@@ -97,7 +148,7 @@ def test_what_goes_wrong_is_named_and_the_next_request_is_not_touched(
 
 
 @pytest.mark.parametrize("path", [*GOOD, *BAD])
-def test_every_request_fires_locust_s_event_once(answers: dict[str, list[dict[str, Any]]], path: str) -> None:
+def test_every_request_fires_locust_s_event_once(answers: Found, path: str) -> None:
     """With the usual facts, whatever came of it."""
     for answer in answers[path]:
         assert len(answer["fired"]) == 1
@@ -106,126 +157,79 @@ def test_every_request_fires_locust_s_event_once(answers: dict[str, list[dict[st
 
 
 @pytest.mark.parametrize("path", ["/never", "/drip", "/drip-head"])
-def test_the_time_limit_holds_also_when_bytes_drip(answers: dict[str, list[dict[str, Any]]], path: str) -> None:
-    """0.3 s mean 0.3 s."""
-    assert 0.29 <= answers[path][0]["took_s"] <= 0.45
+def test_the_time_limit_holds_also_when_bytes_drip(answers: Found, path: str) -> None:
+    """0.3 s mean 0.3 s: without a limit over the whole, a drip would take two and silence five."""
+    assert 0.29 <= answers[path][0]["took_s"] <= 1.5
 
 
-def test_the_time_limit_holds_while_a_large_body_is_sent(server: OddServer) -> None:
+def test_the_time_limit_holds_while_a_large_body_is_sent(answers: Found) -> None:
     """A server that does not read keeps nobody longer."""
-    ((answer,),) = ask(
-        server.address, [[{"method": "POST", "url": "/never-read", "data": "x" * 20_000_000, "timeout": 0.4}]]
-    )
+    (answer,) = answers["deaf"]
     assert answer["error"] == "RequestTimeout"
-    assert answer["took_s"] <= 0.8
+    assert answer["took_s"] <= 3
 
 
-def test_a_server_that_answers_before_it_has_read_is_heard(server: OddServer) -> None:
+def test_a_server_that_answers_before_it_has_read_is_heard(answers: Found) -> None:
     """413 in the middle of a large body, then a close: either the answer or the reset, never a hang."""
-    ((answer,),) = ask(server.address, [[{"method": "POST", "url": "/early", "data": "x" * 20_000_000}]])
+    (answer,) = answers["early"]
     assert answer["status"] == 413 or "ConnectionResetError" in answer["kinds"]
 
 
-def test_large_bodies_arrive_whole(server: OddServer) -> None:
+def test_large_bodies_arrive_whole(answers: Found) -> None:
     """What does not fit into the socket at once is sent as it takes it."""
-    ((answer,),) = ask(server.address, [[{"method": "POST", "url": "/echo", "data": "x" * 8_000_000, "timeout": 5}]])
+    (answer,) = answers["large"]
     assert answer["status"] == 200
     assert 8_000_000 < answer["text"] < 8_001_000
 
 
-def test_connections_are_kept_and_closes_in_think_time_are_seen(server: OddServer) -> None:
+def test_connections_are_kept_and_closes_in_think_time_are_seen(answers: Found) -> None:
     """Three requests on one connection; one that the server closed while the user thought is replaced unasked."""
-    before = server.connections
-    ((first, second, third, fourth),) = ask(
-        server.address,
-        [
-            [
-                {"url": "/ok"},
-                {"url": "/kept-then-closed"},
-                {"method": "POST", "url": "/ok", "pause": 0.2},
-                {"url": "/ok"},
-            ]
-        ],
-    )
+    first, second, third, fourth = answers["kept"]
     assert [found["status"] for found in (first, second, third, fourth)] == [200] * 4
-    assert first["timings"][0] > 0 == second["timings"][0] == fourth["timings"][0]
-    assert server.connections - before == 2
+    assert [found["timings"][0] > 0 for found in (first, second, third, fourth)] == [True, False, True, False]
     assert first["timings"][0] <= first["timings"][1] <= first["timings"][2]
 
 
-def test_a_kept_connection_that_was_closed_is_replaced_once_for_methods_that_may_be_repeated(server: OddServer) -> None:
+def test_a_kept_connection_that_was_closed_is_replaced_once_for_methods_that_may_be_repeated(answers: Found) -> None:
     """GET is asked again on a new connection, as one request; POST is a failure."""
-    found = ask(
-        server.address,
-        [
-            [{"url": "/closed-if-kept"}, {"url": "/closed-if-kept"}],
-            [{"url": "/ok"}, {"method": "POST", "url": "/closed-if-kept"}],
-        ],
-    )
+    found = answers["repeated"], answers["not repeated"]
     assert [answer["status"] for answer in found[0]] == [200, 200]
     assert len(found[0][1]["fired"]) == 1
     assert found[1][1]["error"] == "ConnectionClosed"
 
 
-def test_head_ends_with_its_headers(server: OddServer) -> None:
+def test_head_ends_with_its_headers(answers: Found) -> None:
     """Whatever length they promise; the connection is kept."""
-    before = server.connections
-    ((head, then),) = ask(server.address, [[{"method": "HEAD", "url": "/ok"}, {"url": "/ok"}]])
+    head, then = answers["head"]
     assert (head["status"], head["text"], head["headers"]["content-length"]) == (200, "", "1000")
     assert then["text"] == "ok"
-    assert server.connections - before == 1
+    assert then["timings"][0] == 0
 
 
-def test_redirects_are_followed_only_when_asked(server: OddServer) -> None:
+def test_redirects_are_followed_only_when_asked(answers: Found) -> None:
     """As one request; 302 turns POST into GET, 307 does not; a circle ends."""
-    follow = {"allow_redirects": True}
-    ((plain, found, again, circle, ok),) = ask(
-        server.address,
-        [
-            [
-                {"url": "/302"},
-                {"method": "POST", "url": "/302", "data": {"a": "b c"}, **follow},
-                {"method": "POST", "url": "/307", "data": {"a": "b c"}, **follow},
-                {"url": "/loop", **follow},
-                {"url": "/ok"},
-            ]
-        ],
-        max_redirects=5,
-        timeout=10.0,
-    )
+    plain, found, again, circle, ok = answers["redirects"]
     assert (plain["status"], plain["ok"], plain["headers"]["location"]) == (302, True, "/echo")
     assert found["text"].startswith("GET /echo HTTP/1.1\r\n")
-    assert (found["history"], found["url"], len(found["fired"])) == ([302], server.address + "/echo", 1)
+    assert (found["history"], found["url"], len(found["fired"])) == (
+        [302],
+        answers["redirects"][0]["url"].replace("302", "echo"),
+        1,
+    )
     assert again["text"].startswith("POST /echo HTTP/1.1\r\n")
     assert again["text"].endswith("\r\n\r\na=b+c")
     assert (circle["error"], len(circle["fired"])) == ("TooManyRedirects", 1)
     assert ok["status"] == 200
 
 
-def test_what_is_sent_is_what_was_asked(server: OddServer) -> None:
+def test_what_is_sent_is_what_was_asked(answers: Found) -> None:
     """Paths, parameters, headers, bodies, credentials."""
-    ((answer, form, texts),) = ask(
-        server.address,
-        [
-            [
-                {
-                    "method": "PUT",
-                    "url": "/echo/ü b",
-                    "params": {"q": ["1", "2"]},
-                    "json": {"n": 1},
-                    "headers": {"user-agent": "me", "X-A": 5},
-                    "auth": ["joe", "pw"],
-                },
-                {"method": "POST", "url": "/echo?x=1", "params": {"y": 2}, "data": {"k": "v&"}},
-                {"method": "POST", "url": "/echo", "data": "é"},
-            ]
-        ],
-        default_headers={"X-D": "all"},
-    )
+    answer, form, texts = answers["sent"]
+    host = answer["url"].split("/")[2]
     line, *lines = answer["text"].split("\r\n")
     assert line == "PUT /echo/%C3%BC%20b?q=1&q=2 HTTP/1.1"
     assert {
-        f"Host: 127.0.0.1:{server.port}", "user-agent: me", "X-A: 5", "X-D: all", "Content-Type: application/json",
+        f"Host: {host}", "user-agent: me", "X-A: 5", "X-D: all", "Content-Type: application/json",
         "Accept: application/json", "Content-Length: 8", "Authorization: Basic am9lOnB3", '{"n": 1}',
     } <= set(lines)  # fmt: skip
     assert sum(entry.lower().startswith("user-agent") for entry in lines) == 1
@@ -234,29 +238,16 @@ def test_what_is_sent_is_what_was_asked(server: OddServer) -> None:
     assert texts["text"].endswith("Content-Length: 2\r\n\r\né")
 
 
-def test_calls_that_cannot_be_sent_raise_and_are_no_requests(server: OddServer) -> None:
+def test_calls_that_cannot_be_sent_raise_and_are_no_requests(answers: Found) -> None:
     """A header with a line break, a URL of another kind: ValueError, no event."""
-    ((split, scheme),) = ask(server.address, [[{"url": "/ok", "headers": {"X": "a\r\nY: b"}}, {"url": "http://"}]])
+    split, scheme = answers["unsendable"]
     assert (split["raised"], split["fired"]) == ("ValueError", 0)
     assert (scheme["raised"], scheme["fired"]) == ("ValueError", 0)
 
 
-def test_cookies_come_back_until_they_are_over(server: OddServer) -> None:
+def test_cookies_come_back_until_they_are_over(answers: Found) -> None:
     """By path, and to the host that set them only."""
-    with OddServer() as other:
-        ((_, echo, deep, elsewhere, _, gone),) = ask(
-            server.address,
-            [
-                [
-                    {"url": "/set"},
-                    {"url": "/echo"},
-                    {"url": "/deep/er"},
-                    {"url": other.address.replace("127.0.0.1", "localhost") + "/echo"},
-                    {"url": "/unset"},
-                    {"url": "/echo"},
-                ]
-            ],
-        )
+    _, echo, deep, elsewhere, _, gone = answers["cookies"]
     assert "\r\nCookie: id=7\r\n" in echo["text"]
     assert "\r\nCookie: deep=1; id=7\r\n" in deep["text"]
     assert "Cookie" not in elsewhere["text"]
@@ -264,20 +255,16 @@ def test_cookies_come_back_until_they_are_over(server: OddServer) -> None:
     assert "Cookie" not in gone["text"]
 
 
-def test_a_damaged_encoding_that_was_asked_for_is_a_failure(server: OddServer) -> None:
+def test_a_damaged_encoding_that_was_asked_for_is_a_failure(answers: Found) -> None:
     """Asked for gzip, what is not gzip is no answer; unasked, it is for the scenario to find out."""
-    ((asked, unasked),) = ask(
-        server.address, [[{"url": "/bad-gzip", "headers": {"Accept-Encoding": "gzip"}}, {"url": "/bad-gzip"}]]
-    )
+    asked, unasked = answers["damaged"]
     assert (asked["error"], asked["status"]) == ("BadAnswer", 0)
     assert (unasked["error"], unasked["status"], unasked["text_error"]) == ("", 200, "BadAnswer")
 
 
-def test_hosts_that_are_not_there_are_connect_failures(server: OddServer) -> None:
+def test_hosts_that_are_not_there_are_connect_failures(answers: Found) -> None:
     """A closed port and a name without an address."""
-    ((closed, unknown),) = ask(
-        server.address, [[{"url": "http://127.0.0.1:1/"}, {"url": "http://nobody.invalid/", "timeout": 5}]]
-    )
+    closed, unknown = answers["nobody"]
     assert "ConnectionRefusedError" in closed["kinds"]
     assert "gaierror" in unknown["kinds"]
     assert closed["status"] == unknown["status"] == 0

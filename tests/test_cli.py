@@ -58,6 +58,9 @@ def test_nothing_heavy_is_imported_where_nothing_heavy_is_done(words: list[str])
         (["judge", "none"], "no run of that name"),
         (["check", "experiments/smoke.yaml", "--set", "nope=1"], "nope"),
         (["init", "ftp://x"], "expected an address"),
+        (["init"], "init: expected URL or --from FILE"),
+        (["init", "http://127.0.0.1:1", "--assets"], "init: expected --from FILE"),
+        (["init", "--from", "none.har"], "none.har: cannot read the document"),
     ],
 )
 def test_bad_arguments_are_one_clear_error_and_exit_code_3(words: list[str], expected: str) -> None:

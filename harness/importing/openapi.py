@@ -82,7 +82,7 @@ def _left_out(requests: tuple[Request, ...]) -> tuple[str, ...]:
 def _require_one(where: str, requests: tuple[Request, ...]) -> None:
     if all(request.off for request in requests):
         reasons = "; ".join(dict.fromkeys(request.off for request in requests))
-        raise wrong(where, "#/paths", f"none of the {len(requests)} operations can be taken in: {reasons}")
+        raise wrong(where, "#/paths", f"no operation can be taken in, of {len(requests)}: {reasons}")
 
 
 def _server(references: References, root: Node, address: str) -> tuple[str, str, tuple[str, ...]]:
@@ -146,7 +146,7 @@ class _Reader:
         try:
             draft.read(item, operation)
         except NoValue:
-            draft.off = draft.off or "a schema requires itself without end: no value fits"
+            draft.off = draft.off or "a schema requires itself without end, or too much: no value fits"
         call = draft.call(self.prefix, operation.text("summary"))
         off = draft.off or self._why_off(method, item, operation) or _unwritable(call)
         if not off:

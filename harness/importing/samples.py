@@ -14,6 +14,7 @@ from harness.importing.references import Node, References
 
 MADE_UP = "made up"
 MAX_DEPTH = 12
+MAX_PARTS = 2_000
 MAX_ITEMS = 10
 MAX_LENGTH = 1_000
 _FORMATS = {
@@ -30,11 +31,12 @@ _FORMATS = {
     "ipv6": "2001:db8::1",
     "byte": "dGV4dA==",
 }
+_OF_A_PART = ("example", "examples", "default")
 _IMPLIED = {"properties": "object", "items": "array", "pattern": "string", "minimum": "number", "maximum": "number"}
 
 
 class NoValue(Exception):
-    """A schema that requires itself, so that no value of finite size fits."""
+    """A schema that requires itself, so that no value of finite size fits, or only a huge one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,24 +47,39 @@ class Sample:
     source: str
 
 
+@dataclass(slots=True, kw_only=True)
+class _Making:
+    """One value being made up, and how many parts it may still have: schemas that fan out grow without measure."""
+
+    references: References
+    left: int = MAX_PARTS
+
+    def count(self, schema: Node) -> None:
+        """Another part. Raises NoValue on a circle of references, and when it is too much."""
+        self.left -= 1
+        if self.left < 0 or len(set(schema.through)) < len(schema.through):
+            raise NoValue
+
+
 def sample(references: References, schema: Node) -> Sample:
     """A value for the schema. Raises NoValue when there is none, BadInput for a reference that leads nowhere."""
-    return _sample(references, references.followed(schema), 0)
+    return _sample(_Making(references=references), references.followed(schema), 0)
 
 
-def _sample(references: References, schema: Node, depth: int) -> Sample:
-    _refuse_circle(schema)
+def _sample(making: _Making, schema: Node, depth: int) -> Sample:
+    making.count(schema)
     if depth > MAX_DEPTH:
         raise NoValue
     said = _said(schema.mapping)
     if said is not None:
         return said
     if "allOf" in schema.mapping:
-        return _sample(references, _merged(references, schema), depth + 1)
+        return _sample(making, _merged(making, schema), depth + 1)
     for key in ("oneOf", "anyOf"):
-        if schema.mapping.get(key):
-            return _first_of(references, references.at(schema, key), depth)
-    return Sample(value=_made_up(references, schema, depth), source=MADE_UP)
+        choices = schema.mapping.get(key)
+        if isinstance(choices, list) and choices:
+            return _first_of(making, _choices(schema, key, choices), depth)
+    return Sample(value=_made_up(making, schema, depth), source=MADE_UP)
 
 
 def _said(schema: Mapping[str, JsonValue]) -> Sample | None:
@@ -81,14 +98,25 @@ def _said(schema: Mapping[str, JsonValue]) -> Sample | None:
     return None
 
 
-def _merged(references: References, schema: Node) -> Node:
+def _choices(schema: Node, key: str, choices: list[JsonValue]) -> Node:
+    """Each choice, together with the properties that stand beside them."""
+    beside: JsonValue = {name: value for name, value in schema.mapping.items() if name not in ("oneOf", "anyOf")}
+    if "properties" in schema.mapping:
+        choices = [{"allOf": [choice, beside]} for choice in choices]
+    return Node(value=choices, place=f"{schema.place}/{key}", through=schema.through)
+
+
+def _merged(making: _Making, schema: Node) -> Node:
     """One schema of an allOf: properties and required of all, the rest of whichever says it last."""
     own = {key: value for key, value in schema.mapping.items() if key != "allOf"}
     merged: dict[str, JsonValue] = {}
-    for part in (*references.items(references.at(schema, "allOf")), Node(value=own, place=schema.place)):
-        _refuse_circle(part)
-        node = _merged(references, part) if "allOf" in part.mapping else part
+    parts = making.references.items(making.references.at(schema, "allOf"))
+    for part in (*parts, Node(value=own, place=schema.place)):
+        making.count(part)
+        node = _merged(making, part) if "allOf" in part.mapping else part
         for key, value in node.mapping.items():
+            if key in _OF_A_PART and len(parts) > 1:
+                continue  # an example of one part is none of the whole
             before = merged.get(key)
             if key == "properties" and isinstance(before, dict) and isinstance(value, dict):
                 merged[key] = {**before, **value}
@@ -99,30 +127,25 @@ def _merged(references: References, schema: Node) -> Node:
     return Node(value=merged, place=schema.place, through=schema.through)
 
 
-def _refuse_circle(schema: Node) -> None:
-    if len(set(schema.through)) < len(schema.through):
-        raise NoValue
-
-
-def _first_of(references: References, choices: Node, depth: int) -> Sample:
+def _first_of(making: _Making, choices: Node, depth: int) -> Sample:
     """Of the first choice for which there is a value and which is not just null."""
-    for choice in references.items(choices):
+    for choice in making.references.items(choices):
         if choice.mapping.get("type") == "null":
             continue
         try:
-            return _sample(references, choice, depth + 1)
+            return _sample(making, choice, depth + 1)
         except NoValue:
             continue
     raise NoValue
 
 
-def _made_up(references: References, schema: Node, depth: int) -> JsonValue:
+def _made_up(making: _Making, schema: Node, depth: int) -> JsonValue:
     says = schema.mapping
     match _type_of(says):
         case "object":
-            return _object(references, schema, depth)
+            return _object(making, schema, depth)
         case "array":
-            return _array(references, schema, depth)
+            return _array(making, schema, depth)
         case "integer":
             return int(_number(says, whole=True))
         case "number":
@@ -143,16 +166,16 @@ def _type_of(says: Mapping[str, JsonValue]) -> str:
     return next((implied for key, implied in _IMPLIED.items() if key in says), "object" if "required" in says else "")
 
 
-def _object(references: References, schema: Node, depth: int) -> JsonValue:
+def _object(making: _Making, schema: Node, depth: int) -> JsonValue:
     required = schema.mapping.get("required")
     names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
     made: dict[str, JsonValue] = {}
     for name in names:
-        below = references.at(schema, "properties", name)
+        below = making.references.at(schema, "properties", name)
         if below.mapping.get("readOnly") is True:
             continue
         try:
-            made[name] = _sample(references, below, depth + 1).value
+            made[name] = _sample(making, below, depth + 1).value
         except NoValue:
             if not _nullable(below.mapping):
                 raise
@@ -165,10 +188,10 @@ def _nullable(says: Mapping[str, JsonValue]) -> bool:
     return says.get("nullable") is True or (isinstance(kind, list) and "null" in kind)
 
 
-def _array(references: References, schema: Node, depth: int) -> JsonValue:
+def _array(making: _Making, schema: Node, depth: int) -> JsonValue:
     least = _bound(schema.mapping, "minItems", 0)
     try:
-        item = _sample(references, references.at(schema, "items"), depth + 1).value
+        item = _sample(making, making.references.at(schema, "items"), depth + 1).value
     except NoValue:
         if least > 0:
             raise

@@ -157,10 +157,21 @@ def test_cycles_end_and_what_has_no_end_is_off() -> None:
     assert named(imported, "addNode")[1].body == Body(
         kind="json", value={"parent": None, "children": [], "label": "leaf"}
     )
-    assert named(imported, "endless")[0].off == "a schema requires itself without end: no value fits"
+    assert named(imported, "endless")[0].off == "a schema requires itself without end, or too much: no value fits"
     assert named(imported, "oneNode")[1].path == "/api/nodes/11/1"
     assert named(imported, "/nodes")[1].status == "2xx"
     assert imported.notes[1] == "made up, so put in what your system has: id of oneNode, kind of oneNode"
+
+
+def test_a_schema_that_fans_out_is_off_and_takes_no_time() -> None:
+    """Ten levels of ten required properties each would be 10^10 values."""
+    levels = {
+        f"L{n}": {"required": list("abcdefghij"), "properties": {a: {"$ref": f"#/x/L{n + 1}"} for a in "abcdefghij"}}
+        for n in range(10)
+    }
+    content = {"application/json": {"schema": {"$ref": "#/x/L0"}}}
+    imported = document({"/": {"get": {}, "post": {"requestBody": {"content": content}}}}, x={**levels, "L10": {}})
+    assert "or too much" in named(imported, "/ (POST)")[0].off
 
 
 @pytest.mark.parametrize(
@@ -187,6 +198,12 @@ def test_cycles_end_and_what_has_no_end_is_off() -> None:
         ({"type": "string", "enum": ["e", "f"]}, "e"),
         ({"type": "string", "examples": ["x"], "default": "d"}, "x"),
         ({"const": 0}, 0),
+        ({"allOf": [{"required": ["a"], "example": {"a": 9}}, {"required": ["b"]}]}, {"a": "text", "b": "text"}),
+        ({"allOf": [{"required": ["a"], "example": {"a": 9}}], "description": "d"}, {"a": 9}),
+        (
+            {"properties": {"a": {"const": 1}, "b": {"const": 2}}, "required": ["a"], "oneOf": [{"required": ["b"]}]},
+            {"b": 2, "a": 1},
+        ),
         ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, 1),
         (
             {"allOf": [{"required": ["a"]}, {"required": ["b"]}], "properties": {"b": {"const": 2}}},
@@ -247,7 +264,7 @@ def test_a_document_without_operations_or_none_that_can_be_taken_in_is_refused()
     with pytest.raises(BadInput) as caught:
         from_openapi(document_of(only, where="d"))
     assert str(caught.value) == (
-        "d #/paths: none of the 2 operations can be taken in: it may change something; --all-methods takes it in"
+        "d #/paths: no operation can be taken in, of 2: it may change something; --all-methods takes it in"
     )
 
 

@@ -19,8 +19,10 @@ from harness.version import VERSION
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
+    from harness.traffic.selftest import Client
 
 RESULTS = "results"
+CLIENTS: tuple[Client, ...] = ("FastUser", "FastHttpUser", "HttpUser")
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()) + "."
 
 
@@ -99,6 +101,8 @@ OUTPUT = click.option(
 @click.option("--quiet", is_flag=True, help="No progress; only the summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json instead of the summary; no progress.")
 @click.option("--no-plots", is_flag=True, help="Leave out the plots (faster).")
+@click.option("--no-self-test", is_flag=True, help="Do not measure first what this machine's generator carries.")
+@TOKEN_FILE
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -108,6 +112,8 @@ def run(
     quiet: bool,
     as_json: bool,
     no_plots: bool,
+    no_self_test: bool,
+    token_file: Path | None,
 ) -> ExitCode:
     """Run the experiment in FILE and give a verdict."""
     from harness.conduct import conduct
@@ -121,6 +127,8 @@ def run(
         quiet=quiet,
         as_json=as_json,
         plots=not no_plots,
+        self_test=not no_self_test,
+        token_file=token_file,
     )
 
 
@@ -142,6 +150,7 @@ def check(
     from harness.plan import plan
     from harness.plugins import kinds, load
     from harness.timeline import WIDTH, timeline
+    from harness.traffic.processes import told
 
     width = shutil.get_terminal_size((WIDTH, 24)).columns
     problems = []
@@ -150,12 +159,15 @@ def check(
             experiment = load(file, overrides=overrides, seed=seed)
             planned = plan(experiment)
             require_within(file, experiment, planned, own=own, addresses_of=addresses_of)
-            rate = _rate_per_user_s(experiment) if scenario else None
+            known = scenario or experiment.traffic.declared is not None
+            rate = _rate_per_user_s(experiment) if known else None
         except BadInput as error:
             problems.append(error)
         else:
             click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds(), width=width))
-            if not scenario:
+            if experiment.traffic.processes == 0 or experiment.traffic.workers is not None:
+                click.echo(f"load         {told(experiment)}\n")
+            if not known:
                 click.echo("expected requests: add --scenario\n")
     if problems:
         raise BadInput(
@@ -167,15 +179,13 @@ def check(
 
 
 def _rate_per_user_s(experiment: Experiment) -> float | None:
-    """Iterations a second of one user, over the weights of the scenario's classes; None where a wait is not known."""
+    """Requests a second of one user, over the weights of the scenario's classes; None where a wait is not known."""
     from harness.traffic.locust_check import check_scenario
+    from harness.traffic.planned import rate_per_user_s, requests_per_iteration
 
     classes = check_scenario(experiment.traffic, Path(experiment.base_dir))
-    total = sum(one.weight for one in classes)
-    rates = [(one.weight, one.period_ns or one.think_ns) for one in classes]
-    if not total or any(not wait_ns for _, wait_ns in rates):
-        return None
-    return sum(weight / total * 1e9 / wait_ns for weight, wait_ns in rates if wait_ns)
+    each = rate_per_user_s(classes)
+    return None if each is None else each * requests_per_iteration(classes)
 
 
 @cli.command()
@@ -291,6 +301,22 @@ def init(
         lines = write_first(address, folder, name or "first")
     for line in lines:
         click.echo(line)
+    return ExitCode.PASS
+
+
+@cli.command("self-test")
+@click.option("--client", "clients", multiple=True, type=click.Choice(CLIENTS), help="Kind of user; default: each.")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Traffic processes.")
+def self_test(clients: tuple[Client, ...], processes: int) -> ExitCode:
+    """Measure what this machine's generator carries: requests a second and users, eight seconds for each kind.
+
+    A run does so by itself before a ladder and before much load. Nothing but this machine is touched.
+    """
+    from harness.generator import measured
+    from harness.traffic.planned import described
+
+    for client in clients or CLIENTS:
+        click.echo(described(measured(client, processes)))
     return ExitCode.PASS
 
 

@@ -20,6 +20,7 @@ from harness.clients.resolver import addresses_of
 from harness.clock import Inbox, SystemClock, wall_now
 from harness.errors import EnvironmentBroke, ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
+from harness.generator import try_out
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
 from harness.ledger import Ledger
 from harness.leftovers import heal_first
@@ -33,6 +34,8 @@ from harness.run.calls import ThreadCalls
 from harness.run.guard import Guard
 from harness.run.loop import Loop, Message, Stop
 from harness.run.steady import SteadyState
+from harness.traffic.hosts.gate import Gate
+from harness.traffic.processes import told
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TWICE = 2
@@ -86,21 +89,28 @@ def conduct(
     quiet: bool,
     as_json: bool,
     plots: bool,
+    token_file: Path | None = None,
+    self_test: bool = True,
 ) -> ExitCode:
     """Run the experiment in `file`; the exit code says how it ended. Raises HarnessError for what came before it."""
     with _Signals() as signals:
         experiment = load(file, overrides=overrides, seed=seed)
         timeline = plan(experiment)
         require_within(file, experiment, timeline, own=own, addresses_of=addresses_of)
+        if experiment.traffic.processes == 0 and not (quiet or as_json):
+            click.echo(told(experiment))
+        gate = opening.gate(experiment, token_file, lambda line: click.echo(line, err=True))
         clock = SystemClock()
         folder = create(output, experiment.name, wall_now())
         with ExitStack() as opened:
             try:
                 opened.enter_context(opening.lock(experiment, folder))
                 heal_first(lambda line: click.echo(line, err=True))
+                say = None if quiet or as_json else _say
+                tried = try_out(experiment, skip=not self_test, log_dir=folder.logs, now=clock.now, say=say)
                 ledger = opening.ledger(experiment, folder, clock)
                 opened.callback(_close, ledger)
-                world, header = _build(experiment, timeline, folder, clock, ledger)
+                world, header = _build(experiment, timeline, folder, clock, ledger, gate)
                 writer = Writer.create(folder.journal)
             except BaseException:
                 folder.discard()
@@ -109,6 +119,8 @@ def conduct(
             view = None if quiet or as_json else LiveView(experiment, timeline)
             journal = _Watched(writer=writer, view=view)
             inbox: Inbox[Message] = Inbox()
+            for event in tried:
+                inbox.put(event)
             guard, steady = Guard(experiment.abort), SteadyState(experiment.steady_state, experiment.probes)
             loop = Loop(clock, inbox, ThreadCalls(inbox), journal, guard, steady)
             signals.tell = lambda name: inbox.put(Stop(why=name))
@@ -129,14 +141,25 @@ def _close(ledger: Ledger) -> None:
 
 
 def _build(
-    experiment: Experiment, timeline: Plan, folder: RunFolder, clock: SystemClock, ledger: Ledger
+    experiment: Experiment,
+    timeline: Plan,
+    folder: RunFolder,
+    clock: SystemClock,
+    ledger: Ledger,
+    gate: Gate | None,
 ) -> tuple[World, RunStarted]:
     """The live drivers, and what is written before anything is touched."""
     from harness import rig
 
     lease = ReaperLease(ledger, log_dir=folder.logs, drivers=opening.drivers(experiment))
     world, toxiproxy = rig.build(
-        experiment, run=folder.run, log_dir=folder.logs, origin_ns=clock.origin_ns, ledger=ledger, lease=lease
+        experiment,
+        run=folder.run,
+        log_dir=folder.logs,
+        origin_ns=clock.origin_ns,
+        ledger=ledger,
+        lease=lease,
+        gate=gate,
     )
     header = _header(experiment, timeline, folder, wall_now().isoformat(timespec="milliseconds"), toxiproxy)
     _write_phase_0(folder, experiment, timeline, header)
@@ -154,7 +177,7 @@ def _header(experiment: Experiment, timeline: Plan, folder: RunFolder, wall: str
         plan_ns=timeline.total_ns,
         document=experiment.document,  # type: ignore[arg-type]
         base_dir=experiment.base_dir,
-        facts={**facts, "toxiproxy": toxiproxy},
+        facts={**facts, "toxiproxy": toxiproxy, "generator": told(experiment)},
     )
 
 

@@ -18,11 +18,16 @@ _HINT = (
     "FastUser costs the least CPU; more processes (traffic: processes) or other machines (workers:) carry more; "
     "--no-self-test runs it all the same"
 )
+_ROOM_HINTS = {
+    "open files": "raise the hard limit (ulimit -Hn)",
+    "ephemeral ports": "widen net.ipv4.ip_local_port_range",
+    "memory": "FastUser takes the least memory",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The peak of the load: iterations a second (None: the scenario's waits are not known) and users, of `stage`."""
+    """The peak of the load: requests a second (None: the scenario's waits are not known) and users, of `stage`."""
 
     stage: str
     per_s: float | None
@@ -37,13 +42,22 @@ def is_due(experiment: Experiment) -> bool:
 
 
 def planned(experiment: Experiment, classes: Sequence[UserClass]) -> Planned:
-    """The peak. One iteration counts as one request: what a task does more is not known before it runs."""
+    """The peak. A task of a locustfile counts as one request: what it does more is not known before it runs."""
     stage = _highest(experiment)
     if experiment.unit == "rate":
-        return Planned(stage=stage.name, per_s=stage.peak, users=experiment.traffic.max_users)
-    users = int(stage.peak)
-    each = rate_per_user_s(classes)
-    return Planned(stage=stage.name, per_s=None if each is None else users * each, users=users)
+        begun_per_s: float | None = stage.peak
+        users = experiment.traffic.max_users
+    else:
+        each, users = rate_per_user_s(classes), int(stage.peak)
+        begun_per_s = None if each is None else users * each
+    per_s = None if begun_per_s is None else begun_per_s * requests_per_iteration(classes)
+    return Planned(stage=stage.name, per_s=per_s, users=users)
+
+
+def requests_per_iteration(classes: Sequence[UserClass]) -> float:
+    """The mean over the weights of the classes."""
+    total = sum(one.weight for one in classes)
+    return sum(one.weight * one.requests for one in classes) / total if total else 1.0
 
 
 def rate_per_user_s(classes: Sequence[UserClass]) -> float | None:
@@ -70,7 +84,9 @@ def require_carried(test: SelfTest, plan: Planned) -> str:
     """What is doubtful about the plan, the empty string when nothing is. Raises BadInput when it is beyond reach."""
     measured = f"this machine's generator: {described(test)}"
     if plan.users > test.users:
-        raise BadInput(f"{measured}; {plan.stage} plans {plan.users:,} users", hint=_HINT)
+        way_out = f"{_ROOM_HINTS[test.users_bound]}; other machines (workers:) hold more"
+        said = f"{measured}; {plan.stage} plans {plan.users:,} users"
+        raise BadInput(said, hint=f"{way_out}; --no-self-test runs it all the same")
     if plan.per_s is None:
         return ""
     wanted = f"{plan.stage} plans {plan.per_s:,.0f}/s"

@@ -21,10 +21,11 @@ EXEMPLARS_PER_FAILURE = 5
 class OpenRequest:
     """A request in flight. `answer` is what a with-block still has to judge; `timer` its running time limit."""
 
-    __slots__ = ("answer", "closed", "due_ns", "endpoint", "lag_us", "timer")
+    __slots__ = ("answer", "closed", "due_ns", "endpoint", "lag_us", "second", "timer")
 
-    def __init__(self, endpoint: str, due_ns: int, lag_us: int) -> None:
+    def __init__(self, endpoint: str, second: _Second, due_ns: int, lag_us: int) -> None:
         self.endpoint = endpoint
+        self.second = second
         self.due_ns = due_ns
         self.lag_us = lag_us
         self.closed = False
@@ -32,14 +33,29 @@ class OpenRequest:
         self.timer: object = None
 
 
+class _Second:
+    """The requests due in one second: what is new of each endpoint, and how many are in flight."""
+
+    __slots__ = ("cells", "in_flight", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.cells: dict[str, _Cell] = {}
+        self.in_flight = 0
+
+
 @dataclass(slots=True)
 class _Cell:
-    """The counts of one endpoint and second since they were last handed out."""
+    """The counts of one endpoint and second since they were last handed out.
+
+    `prompt` are the good answers of requests that began when they were due, so that both their latencies are one.
+    """
 
     started: int = 0
     finished: int = 0
     lost: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    prompt: Histogram = field(default_factory=Histogram)
     due_ok: Histogram = field(default_factory=Histogram)
     due_failed: Histogram = field(default_factory=Histogram)
     service_ok: Histogram = field(default_factory=Histogram)
@@ -54,10 +70,9 @@ class Recorder:
         self._exemplars_left = exemplars
         self._exemplars_of: dict[tuple[str, str], int] = {}
         self._exemplars: list[tuple[str, str, str, int, int]] = []
-        self._cells: dict[tuple[int, str], _Cell] = {}
+        self._seconds: dict[int, _Second] = {}
         self._endpoints: set[str] = set()
         self._open: set[OpenRequest] = set()
-        self._balance: dict[int, int] = {}
 
     @property
     def in_flight(self) -> int:
@@ -67,10 +82,13 @@ class Recorder:
     def open(self, endpoint: str, start_ns: int, lag_ns: int) -> OpenRequest:
         """A request is sent at `start_ns`, `lag_ns` after it was due."""
         due_ns = start_ns - lag_ns
-        request = OpenRequest(endpoint, due_ns, lag_ns // 1000)
-        second = due_ns // NS_PER_S
-        self._cell(second, endpoint).started += 1
-        self._balance[second] = self._balance.get(second, 0) + 1
+        number = due_ns // NS_PER_S
+        second = self._seconds.get(number)
+        if second is None:
+            second = self._seconds[number] = _Second(number)
+        second.in_flight += 1
+        (second.cells.get(endpoint) or self._cell(second, endpoint)).started += 1
+        request = OpenRequest(endpoint, second, due_ns, lag_ns // 1000)
         self._open.add(request)
         return request
 
@@ -79,20 +97,22 @@ class Recorder:
         if request.closed:
             return
         second = self._settle(request)
-        cell = self._cell(second, endpoint)
+        cell = second.cells.get(endpoint) or self._cell(second, endpoint)
         if endpoint != request.endpoint:  # renamed by the scenario after it was sent
             self._cell(second, request.endpoint).started -= 1
             cell.started += 1
-        due_us = service_us + request.lag_us
         cell.finished += 1
         if failure:
+            due_us = service_us + request.lag_us
             cell.failed[failure] = cell.failed.get(failure, 0) + 1
             cell.due_failed.record(due_us)
             cell.service_failed.record(service_us)
             self._keep(endpoint, failure, message, request.due_ns, due_us)
-        else:
-            cell.due_ok.record(due_us)
+        elif request.lag_us:
+            cell.due_ok.record(service_us + request.lag_us)
             cell.service_ok.record(service_us)
+        else:
+            cell.prompt.record(service_us)
 
     def lose(self, request: OpenRequest) -> None:
         """It will never be answered: the user was killed or the run ended."""
@@ -108,13 +128,17 @@ class Recorder:
 
     def rows(self, before_second: int, at_ns: int) -> Iterator[Traffic]:
         """What is new of the seconds before `before_second`; made one by one so that the caller may breathe between."""
-        keys = sorted(key for key in self._cells if key[0] < before_second)
-        cells = [(key, self._cells.pop(key)) for key in keys]
-        for second in [second for second, open_ in self._balance.items() if not open_ and second < before_second]:
-            del self._balance[second]
-        for (second, endpoint), cell in cells:
+        ended = sorted(number for number in self._seconds if number < before_second)
+        cells: list[tuple[int, str, _Cell]] = []
+        for number in ended:
+            second = self._seconds[number]
+            cells += [(number, endpoint, cell) for endpoint, cell in sorted(second.cells.items())]
+            second.cells = {}
+            if not second.in_flight:
+                del self._seconds[number]
+        for number, endpoint, cell in cells:
             if cell.started or cell.finished or cell.lost:
-                yield _row(self._worker, second, endpoint, cell, at_ns)
+                yield _row(self._worker, number, endpoint, cell, at_ns)
 
     def exemplars(self, at_ns: int) -> list[Exemplar]:
         """The failures kept since the last call."""
@@ -129,26 +153,25 @@ class Recorder:
 
     def audit(self) -> dict[int, int]:
         """Requests that were started and neither finished nor lost, by due second; all of them in flight."""
-        return {second: open_ for second, open_ in self._balance.items() if open_}
+        return {number: second.in_flight for number, second in self._seconds.items() if second.in_flight}
 
-    def _settle(self, request: OpenRequest) -> int:
+    def _settle(self, request: OpenRequest) -> _Second:
         request.closed = True
         self._open.discard(request)
-        second = request.due_ns // NS_PER_S
-        self._balance[second] = self._balance.get(second, 0) - 1
+        second = request.second
+        second.in_flight -= 1
         return second
 
-    def _cell(self, second: int, endpoint: str) -> _Cell:
-        key = (second, endpoint)
-        cell = self._cells.get(key)
+    def _cell(self, second: _Second, endpoint: str) -> _Cell:
+        cell = second.cells.get(endpoint)
         if cell is None:
             # Unnamed ids in paths would make a row each: past a bound they share one.
             if endpoint not in self._endpoints:
                 if len(self._endpoints) >= MAX_ENDPOINTS:
-                    key = (second, OTHER_ENDPOINTS)
+                    endpoint = OTHER_ENDPOINTS
                 else:
                     self._endpoints.add(endpoint)
-            cell = self._cells.setdefault(key, _Cell())
+            cell = second.cells.setdefault(endpoint, _Cell())
         return cell
 
     def _keep(self, endpoint: str, failure: str, message: str, due_ns: int, latency_us: int) -> None:
@@ -160,6 +183,8 @@ class Recorder:
 
 
 def _row(worker: int, second: int, endpoint: str, cell: _Cell, at_ns: int) -> Traffic:
+    cell.due_ok.add(cell.prompt)
+    cell.service_ok.add(cell.prompt)
     return Traffic(
         at_ns=at_ns,
         second=second,

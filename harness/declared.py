@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar, cast
 
+from harness.units import format_percent
+
 # Values that are always there. `seq` and `uuid` are drawn anew for each iteration and hold throughout it.
 BUILT_IN: Mapping[str, str] = {
     "seq": "a number that no other iteration has, over all workers, from 0",
@@ -150,6 +152,26 @@ class DeclaredTraffic:
         """The mean of the waits within an iteration."""
         waits = ((share, step) for activity, share in self.shares() for step in activity.steps)
         return round(sum(share * step.mean_ns for share, step in waits if isinstance(step, Between)))
+
+
+def in_words(traffic: DeclaredTraffic) -> Iterator[tuple[str, str]]:
+    """What will be sent, in which shares and with which data: a label and a text each."""
+    shares = [f"{format_percent(share)} {_name_of(activity)}" for activity, share in traffic.shares()]
+    yield "requests", ", ".join(shares)
+    if traffic.login:
+        yield "login", ", ".join(f"{step.method} {step.name}" for step in traffic.login if isinstance(step, Send))
+    for source in traffic.data:
+        rows = f"{source.rows:,} rows" if source.rows else "not looked at"
+        end = f", then {source.at_end}" if source.order == "sequential" else ""
+        yield "data", f"{source.name}: {source.file} ({rows}), {source.order}, one per {source.per}{end}"
+
+
+def _name_of(activity: Activity) -> str:
+    """What limits and results call it; of several requests its name and how many."""
+    sends = activity.sends
+    if len(activity.steps) == 1 and sends and sends[0].name == activity.name:
+        return f"{sends[0].method} {activity.name}"
+    return f"{activity.name} ({len(sends)} request{'s' * (len(sends) != 1)})"
 
 
 def parts_of(text: str) -> tuple[str | Value, ...]:

@@ -19,6 +19,7 @@ from harness.declared import (
     Send,
     Value,
     from_json,
+    in_words,
     parts_of,
     texts_in,
     to_json,
@@ -115,3 +116,12 @@ def test_shares_requests_and_waits_are_means_over_the_weights() -> None:
 def test_all_its_files_are_told() -> None:
     """Data and bodies: they have to be sent to workers elsewhere."""
     assert FULL.files() == ("users.csv", "bodies/f.bin")
+
+
+def test_what_will_be_sent_is_told_in_words() -> None:
+    """Shares as limits name the requests, and what data there is."""
+    assert dict(in_words(FULL)) == {
+        "requests": "75% GET list, 25% buy (3 requests)",
+        "login": "POST /login",
+        "data": "user: users.csv (5 rows), sequential, one per user, then again",
+    }

@@ -6,6 +6,8 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,17 +55,39 @@ def missing(part: str) -> str:
         if done.returncode:
             return "no Docker Engine answers"
         return "" if local_image() else f"no image to start containers from: {', '.join(IMAGES)} (make image-base)"
-    if part in {"netns", "root"}:
-        return "not run as root" if os.geteuid() else Netns().missing() if part == "netns" else ""
+    if part in {"docker-python", "netns", "root"}:
+        return _lacking(part)
     binaries = {
         "toxiproxy": ("toxiproxy-server",),
         "nginx": ("nginx",),
         "dockerd": ("dockerd",),
         "chromium": ("chromium", "chromium-browser"),
+        "postgres": ("postgres",),
+        "redis": ("redis-server",),
     }
-    if any(shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin") for name in binaries[part]):
+    off_path = ("/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    if any(shutil.which(name, path=":".join([os.environ.get("PATH", ""), *off_path])) for name in binaries[part]):
         return ""
     return f"{binaries[part][0]} is not on PATH"
+
+
+def _lacking(part: str) -> str:
+    """The same of the parts that are no programs."""
+    if part == "docker-python":
+        return missing("docker") or _other_python(local_image())
+    return "not run as root" if os.geteuid() else Netns().missing() if part == "netns" else ""
+
+
+def _other_python(name: str) -> str:
+    """Why an image cannot run our installed packages: its Python is of another version."""
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    command = ["docker", "run", "--rm", "--network", "none", name, "python3", "-c", ask]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{name}: {error}"
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return "" if done.stdout.strip() == ours else f"{name} has no Python {ours}: {done.stdout or done.stderr:.80}"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

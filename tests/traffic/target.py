@@ -15,7 +15,8 @@ _ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r
 class Target:
     """`seen` counts by method and path. /status/N answers N, /never never, /drip a byte at a time, /reset RST."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.seen: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._flowing: asyncio.Event | None = None
@@ -41,8 +42,8 @@ class Target:
         self._over = asyncio.Event()
         self._flowing = asyncio.Event()
         self._flowing.set()
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0, backlog=1024)
-        self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server = await asyncio.start_server(self._client, self._host, 0, backlog=1024)
+        self.address = f"http://{self._host}:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._over.wait()
         server.close()

@@ -65,6 +65,7 @@ class Host:
         there = replace(settings, origin_ns=settings.origin_ns + offset_ns, scenario=shipment.scenario, base_dir="")
         ours, self._theirs = socket.socketpair()
         self._log = log
+        log.touch()  # local ones have theirs from the start, too
         start: dict[str, Json] = {
             "settings": there.to_json(),
             "bytes": len(shipment.archive),

@@ -9,17 +9,19 @@ healing      toxic latency: removes the toxic
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.blast_radius import limits
+from harness.declared import in_words
 from harness.experiment import Experiment, Fault, Limit, Stage
 from harness.loader.catalogue import Kind, find
 from harness.loader.limits import samples_to_decide
-from harness.plan import EnterStage, Heal, Inject, Plan, level_at
-from harness.units import NS_PER_MS, NS_PER_S, format_duration, format_percent
+from harness.plan import EnterStage, Heal, Inject, Plan, SetLoad, level_at
+from harness.units import NS_PER_MS, NS_PER_S, NS_PER_US, format_duration, format_load, format_percent
 
 WIDTH = 100
 LEAST_WIDTH = 72
@@ -28,6 +30,8 @@ _INDENT = 13
 _LEAST_NAME = 12
 # Of equal repetitions only the first and the last are told when they are more than so many.
 _MOST_TOLD = 12
+# Of a curve with more different levels only the ends and the peak are told.
+_MOST_CORNERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +75,24 @@ def timeline(
             *_blast(faults, plan, width),
             *(line for label, text in limits(experiment, plan) for line in _labelled(label, text, width)),
         ],
-        _limits(experiment, stages, faults, rate_per_user_s, width),
+        _limits(experiment, plan, stages, faults, rate_per_user_s, width),
     ]
     return "\n\n".join("\n".join(_short(line, width) for line in block) for block in blocks if block) + "\n"
 
 
 def user_seconds(plan: Plan) -> float:
     """The area under the line of users: ramps count by their mean."""
-    edges = sorted({0, plan.total_ns, *(at for stage in _stages(plan) for at in (stage.from_ns, stage.hold_ns))})
+    return _area(plan, 0, plan.total_ns)
+
+
+def _area(plan: Plan, start_ns: int, end_ns: int) -> float:
+    """Of a span under the line: user-seconds, or how many arrive."""
+    lines = [(step.at_ns, step.at_ns + step.action.ramp_ns) for step in plan.steps if isinstance(step.action, SetLoad)]
+    corners = {at_ns for line in lines for at_ns in line if start_ns < at_ns < end_ns}
     area = 0.0
-    for start_ns, end_ns in pairwise(edges):
-        middle_ns = (start_ns + end_ns) // 2
-        area += level_at(plan, middle_ns) * (end_ns - start_ns) / NS_PER_S
+    for left_ns, right_ns in pairwise(sorted({start_ns, end_ns, *corners})):
+        middle_ns = (left_ns + right_ns) // 2
+        area += level_at(plan, middle_ns) * (right_ns - left_ns) / NS_PER_S
     return area
 
 
@@ -104,16 +114,28 @@ def _faults(plan: Plan) -> tuple[_InForce, ...]:
 
 
 def _stage_rows(stages: Sequence[_Held], faults: Sequence[_InForce]) -> list[list[str]]:
-    rows = [["stage", "role", "users", "from", "ramp", "hold", "to"]]
-    before = 0
+    rows = [["stage", "role", stages[0].stage.unit, "from", "ramp", "hold", "to"]]
+    before = 0.0
     for held in stages:
         stage = held.stage
-        users = f"{stage.users:,}" if before == stage.users else f"{before:,} -> {stage.users:,}"
         spans = [format_duration(span) if span else "-" for span in (stage.ramp_ns, stage.hold_ns)]
-        rows.append([stage.name, stage.role, users, _at(held.from_ns), *spans, _at(held.to_ns)])
+        rows.append([stage.name, stage.role, _course(stage, before), _at(held.from_ns), *spans, _at(held.to_ns)])
         rows += _fault_rows([each for each in faults if each.fault.stage == stage.name])
-        before = stage.users
+        before = stage.level
     return rows
+
+
+def _course(stage: Stage, before: float) -> str:
+    """From which level to which; of a curve its corners, or when they are many its ends and its peak."""
+    levels = [level for _, level in stage.curve] or [before, stage.level]
+    levels = [level for index, level in enumerate(levels) if index == 0 or level != levels[index - 1]]
+    if len(levels) > _MOST_CORNERS:
+        return f"{_level(levels[0], stage)} -> {_level(levels[-1], stage)}, peak {_level(stage.peak, stage)}"
+    return " -> ".join(_level(level, stage) for level in levels)
+
+
+def _level(level: float, stage: Stage) -> str:
+    return format_load(level, stage.unit).removesuffix(" users")
 
 
 def _fault_rows(faults: Sequence[_InForce]) -> list[list[str]]:
@@ -192,25 +214,52 @@ def _bars(plan: Plan, stages: Sequence[_Held], faults: Sequence[_InForce], width
 
 
 def _shape(held: _Held, plan: Plan, at_ns: int) -> str:
+    if held.stage.curve:
+        before, after = level_at(plan, max(held.from_ns, at_ns - NS_PER_MS)), level_at(plan, at_ns + NS_PER_MS)
+        return "=" if before == after else "\\" if before > after else "/"
     if at_ns >= held.hold_ns:
         return "="
-    return "\\" if level_at(plan, held.from_ns) > held.stage.users else "/"
+    return "\\" if level_at(plan, held.from_ns) > held.stage.level else "/"
 
 
 def _sums(
     experiment: Experiment, plan: Plan, stages: Sequence[_Held], rate_per_user_s: float | None, width: int
 ) -> list[str]:
     area = user_seconds(plan)
-    most = max(held.stage.users for held in stages)
+    most = max(held.stage.peak for held in stages)
+    told = f"{_count(len(stages), 'stage')}, at most {format_load(most, experiment.unit)}"
     lines = [
-        f"total time   {format_duration(plan.total_ns)}, {_count(len(stages), 'stage')}, at most {most:,} users",
+        f"total time   {format_duration(plan.total_ns)}, {told}",
         f"user-seconds {area:,.0f}",
-        f"traffic      {experiment.traffic.scenario} to {experiment.traffic.target}",
+        *_traffic(experiment, width),
     ]
-    if rate_per_user_s is not None:
+    if experiment.unit == "rate":
+        lines[1:2] = _arrivals(experiment, area, most, width)
+    elif rate_per_user_s is not None:
         total, peak = area * rate_per_user_s, most * rate_per_user_s
         lines.insert(2, f"requests     about {total:,.0f}, at most {peak:,.0f}/s ({rate_per_user_s:g}/s for each user)")
     return [*lines, *_drawn(experiment, width)]
+
+
+def _traffic(experiment: Experiment, width: int) -> Iterator[str]:
+    """Whose users, and to where; of declared traffic what will be sent."""
+    traffic = experiment.traffic
+    yield f"traffic      {traffic.scenario or 'declared'} to {traffic.target}"
+    for label, text in in_words(traffic.declared) if traffic.declared else ():
+        yield from _labelled(f"  {label}", text, width)
+
+
+def _arrivals(experiment: Experiment, area: float, most: float, width: int) -> Iterator[str]:
+    """How many iterations begin, and how many users that keeps busy at the budget's limits (Little's law)."""
+    traffic = experiment.traffic
+    each = 1.0 if traffic.declared is None else traffic.declared.requests_per_iteration
+    requests = f", {area * each:,.0f} requests" if traffic.declared is not None else ""
+    yield f"iterations   about {area:,.0f}{requests}, {traffic.arrivals} arrivals"
+    limits = [limit for limit in experiment.budget if limit.unit == "us" and limit.op in ("<", "<=")]
+    spans = sorted({round(limit.bound * NS_PER_US) for limit in limits})
+    needed = [f"{math.ceil(most * span / NS_PER_S):,} if an iteration takes {format_duration(span)}" for span in spans]
+    text = f"{', '.join(needed[:3])}; " if needed else ""
+    yield from _labelled("users busy", f"{text}at most {traffic.max_users:,} (Little's law: rate x time)", width)
 
 
 def _drawn(experiment: Experiment, width: int) -> list[str]:
@@ -287,14 +336,17 @@ def _blast(faults: Sequence[_InForce], plan: Plan, width: int) -> list[str]:
 
 def _limits(
     experiment: Experiment,
+    plan: Plan,
     stages: Sequence[_Held],
     faults: Sequence[_InForce],
     rate_per_user_s: float | None,
     width: int,
 ) -> list[str]:
     rows = []
+    # An iteration makes at least one request, so a rate tells without a scenario what can be decided.
+    per_level_s = 1.0 if experiment.unit == "rate" else rate_per_user_s
     for number, limit in enumerate(experiment.budget):
-        decides = "" if rate_per_user_s is None else _decides(experiment, limit, stages, faults, rate_per_user_s)
+        decides = "" if per_level_s is None else _decides(experiment, plan, limit, stages, faults, per_level_s)
         rows.append(["must hold" if number == 0 else "", limit.text, decides])
     for number, limit in enumerate(experiment.abort):
         rows.append(["ends the run" if number == 0 else "", limit.text, ""])
@@ -312,20 +364,20 @@ def _limits(
 
 def _decides(
     experiment: Experiment,
+    plan: Plan,
     limit: Limit,
     stages: Sequence[_Held],
     faults: Sequence[_InForce],
-    rate_per_user_s: float,
+    per_level_s: float,
 ) -> str:
     """Whether the fewest requests of any of the limit's windows suffice to prove it."""
     needed = samples_to_decide(limit)
     if needed is None:
         return ""
-    users = {held.stage.name: held.stage.users for held in stages}
-    spans = [(stage.users, stage.hold_ns) for stage in experiment.stages_in(limit.scope)]
-    named = experiment.faults_in(limit.scope)
-    spans += [(users[each.fault.stage], each.to_ns - each.from_ns) for each in faults if each.fault in named]
-    least = min((count * span_ns / NS_PER_S * rate_per_user_s for count, span_ns in spans), default=0.0)
+    measured, named = experiment.stages_in(limit.scope), experiment.faults_in(limit.scope)
+    spans = [(held.hold_ns, held.to_ns) for held in stages if held.stage in measured]
+    spans += [(each.from_ns, each.to_ns) for each in faults if each.fault in named]
+    least = min((_area(plan, start_ns, end_ns) * per_level_s for start_ns, end_ns in spans), default=0.0)
     word = "decidable" if least >= needed else "TOO FEW"
     return f"{word}: {least:,.0f} requests, {needed:,} needed"
 

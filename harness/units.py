@@ -78,6 +78,11 @@ def format_rate(per_s: float) -> str:
     return f"{_digits(per_s * 3600)}/h"
 
 
+def format_load(level: float, unit: str) -> str:
+    """A level of load with its unit: 1,000 users; 400/s (unit rate, or per_s as a finding calls it)."""
+    return format_rate(level) if unit in ("rate", "per_s") else f"{level:,.0f} {unit}"
+
+
 def _digits(number: float) -> str:
     """Three digits that carry meaning, and every digit of a whole number."""
     whole = round(number)

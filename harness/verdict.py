@@ -78,7 +78,10 @@ class Bottleneck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """A rung of the ladder as the breaking-point judge saw it. Latency in microseconds, errors as a share."""
+    """A rung of the ladder as the breaking-point judge saw it. Latency in microseconds, errors as a share.
+
+    Its load is counted in `unit`: users, or per_s, the `rate` of arrivals, of which `not_started` found no user.
+    """
 
     stage: str
     users: int
@@ -90,11 +93,19 @@ class Level:
     errors: float | None
     broke: tuple[str, ...]
     because: str
+    unit: str = "users"
+    rate: float = 0.0
+    not_started: int = 0
+
+    @property
+    def load(self) -> float:
+        """Users, or arrivals a second."""
+        return self.rate if self.unit == "per_s" else float(self.users)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakingPoint:
-    """Between which loads the target broke. `status`: broke_at, no_break or inconclusive."""
+    """Between which loads the target broke, in `unit` (users, per_s). `status`: broke_at, no_break or inconclusive."""
 
     status: str
     unit: str

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.evidence.cells import Cells
-from harness.experiment import Experiment
-from harness.journal import Exemplar, Generator, RunStarted, Trouble, WorkerLost
+from harness.experiment import Experiment, LoadUnit
+from harness.journal import Exemplar, Generator, LoadSet, RunStarted, SelfTest, Trouble, WorkerLost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ DEFECTS: Mapping[str, str] = {
     "run broke": "a part of the harness broke in the window, so what was seen may be its doing",
     "worker lost": "a traffic worker died or went silent, so its load is missing",
     "generator limited": "the load generator, not the target, was at its limit",
+    "arrivals not started": "all users that max_users allows were busy, so arrivals that were due never began",
     "scenario raised": "the scenario's own code failed, so what it meant to check was not checked",
     "requests lost": "requests never answered before the run ended; their latency is unknown and long",
     "not accounted": "started is not finished + lost: requests disappeared",
@@ -91,7 +92,11 @@ class Resource:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSummary:
     """The generator over a window: `users` is the median of its seconds, `cpu_max` the busiest worker's mean share of a
-    core, lag its event loop's lateness.
+    core, lag its event loop's lateness, start lag that of iterations from due to start (None: not recorded).
+
+    In the open model users are those that were busy with an arrival, and `not_started` the arrivals that found none.
+    `cpus` are (worker, mean share of a core); sockets and `files_max` are of all workers
+    together, memory and `open_files_max` of the fullest one.
     """
 
     workers: int
@@ -105,6 +110,15 @@ class GeneratorSummary:
     lag_p99_us: float | None
     rss_max_bytes: int
     open_files_max: int
+    users_min: int = 0
+    users_max: int = 0
+    not_started: int = 0
+    start_lag_p50_us: float | None = None
+    start_lag_p99_us: float | None = None
+    sockets_max: int = 0
+    files_max: int = 0
+    gc_us: int = 0
+    cpus: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +141,11 @@ class FaultSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Whole seconds first..last (exclusive): the hold of `stage`, or (with `fault`) that fault in force in it."""
+    """Whole seconds first..last (exclusive): the hold of `stage`, or (with `fault`) that fault in force in it.
+
+    Its load is counted in `unit`: `users`, or arrivals a second (`rate`), at the end of the stage. `intended` is the
+    mean of the line that the generator was told to follow, which on a curve is not the level at its end.
+    """
 
     stage: str
     role: str
@@ -142,6 +160,19 @@ class Window:
     resources: tuple[Resource, ...]
     faults: tuple[str, ...]
     defects: tuple[Defect, ...]
+    unit: LoadUnit = "users"
+    rate: float = 0.0
+    intended: float | None = None
+
+    @property
+    def level(self) -> float:
+        """Users, or arrivals a second, at the end of the stage."""
+        return self.rate if self.unit == "rate" else self.users
+
+    @property
+    def begun_per_s(self) -> float:
+        """Iterations begun a second: in the open model, the arrival rate that was achieved."""
+        return self.generator.begun / len(self.seconds) if self.seconds else 0.0
 
     @property
     def seconds(self) -> range:
@@ -171,6 +202,13 @@ class StageSpan:
     hold_ns: int
     end_ns: int
     planned_end_ns: int
+    unit: LoadUnit = "users"
+    rate: float = 0.0
+
+    @property
+    def level(self) -> float:
+        """Users, or arrivals a second, at the end of the ramp."""
+        return self.rate if self.unit == "rate" else self.users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +235,14 @@ class Evidence:
     checked: str
     zero_ns: int
     ended_ns: int
+    orders: tuple[LoadSet, ...] = ()
+    """What the generator was told, in order of time."""
+    self_test: SelfTest | None = None
+
+    @property
+    def unit(self) -> LoadUnit:
+        """What the run's load is counted in."""
+        return self.experiment.unit
 
     def window(self, stage: str, fault: str = "") -> Window | None:
         """The window of a stage, or of a fault in force in it."""

@@ -29,6 +29,8 @@ from harness.evidence import (
 )
 from harness.evidence.cells import MIDDLES, Cells, Floats, cells, percentile
 from harness.evidence.defects import defects_of
+from harness.evidence.intended import mean_level
+from harness.experiment import LoadUnit
 from harness.histogram import decode
 from harness.journal import (
     Aborted,
@@ -40,9 +42,11 @@ from harness.journal import (
     FaultInjected,
     FaultIntended,
     Generator,
+    LoadSet,
     Reading,
     RunEnded,
     RunStarted,
+    SelfTest,
     StageEntered,
     Traffic,
     TrafficEnded,
@@ -71,10 +75,12 @@ def measure(events: Iterable[Event], kinds: Iterable[Kind] = ()) -> Evidence:
     if not headers:
         raise BadInput("the journal has no header: the run never started", hint="there is nothing to judge")
     header = headers[0]
-    ended, aborted = _all(heap, RunEnded), _all(heap, Aborted)
-    stages = _stage_spans(_all(heap, StageEntered), min([event.at_ns for event in aborted], default=last_ns))
+    ended, aborted, tested = _all(heap, RunEnded), _all(heap, Aborted), _all(heap, SelfTest)
+    experiment = from_document(header.document, base_dir=header.base_dir, where="journal header", extra_kinds=kinds)
+    stop_ns = min([event.at_ns for event in aborted], default=last_ns)
+    stages = _stage_spans(_all(heap, StageEntered), stop_ns, experiment.unit)
     evidence = Evidence(
-        experiment=from_document(header.document, base_dir=header.base_dir, where="journal header", extra_kinds=kinds),
+        experiment=experiment,
         header=header,
         windows=(),
         stages=stages,
@@ -93,6 +99,8 @@ def measure(events: Iterable[Event], kinds: Iterable[Kind] = ()) -> Evidence:
         checked=ended[0].checked if ended else "",
         zero_ns=stages[0].start_ns if stages else 0,
         ended_ns=last_ns,
+        orders=_all(heap, LoadSet),
+        self_test=tested[-1] if tested else None,
     )
     windows = tuple(_windows(evidence))
     return replace(
@@ -105,7 +113,7 @@ def _all(heap: Heap, kind: type[E]) -> tuple[E, ...]:
     return tuple(event for event in heap[kind] if isinstance(event, kind))
 
 
-def _stage_spans(entered: Sequence[StageEntered], stop_ns: int) -> tuple[StageSpan, ...]:
+def _stage_spans(entered: Sequence[StageEntered], stop_ns: int, unit: LoadUnit) -> tuple[StageSpan, ...]:
     spans = []
     for index, event in enumerate(entered):
         following = entered[index + 1].at_ns if index + 1 < len(entered) else stop_ns
@@ -118,6 +126,8 @@ def _stage_spans(entered: Sequence[StageEntered], stop_ns: int) -> tuple[StageSp
                 hold_ns=event.hold_at_ns,
                 end_ns=max(event.at_ns, min(event.ends_at_ns, following)),
                 planned_end_ns=event.ends_at_ns,
+                unit=unit,
+                rate=event.rate,
             )
         )
     return tuple(spans)
@@ -219,6 +229,9 @@ def _window(
         resources=_resources(evidence.series, first, last),
         faults=faults,
         defects=(),
+        unit=stage.unit,
+        rate=stage.rate,
+        intended=mean_level(evidence.orders, first * NS_PER_S, last * NS_PER_S),
     )
 
 
@@ -258,26 +271,41 @@ def latency(counts: Floats) -> Latency:
 def _generator(evidence: Evidence, first: int, last: int) -> GeneratorSummary:
     rows = [row for row in evidence.generator if first <= row.second < last]
     by_worker: dict[int, list[float]] = defaultdict(list)
-    users: dict[int, int] = defaultdict(int)
-    in_flight: dict[int, int] = defaultdict(int)
     for row in rows:
         by_worker[row.worker].append(row.cpu)
-        users[row.second] += row.users
-        in_flight[row.second] += row.in_flight
-    lag = decode(row.lag for row in rows)
+    users, in_flight = _by_second(rows, "users"), _by_second(rows, "in_flight")
+    lag, start_lag = decode(row.lag for row in rows), decode(row.start_lag for row in rows)
+    cpus = tuple((worker, sum(cpus) / len(cpus)) for worker, cpus in sorted(by_worker.items()))
     return GeneratorSummary(
         workers=len(by_worker),
         seconds_reported=min((len(cpus) for cpus in by_worker.values()), default=0),
-        users=round(median(users.values())) if users else 0,
+        users=round(median(users)) if users else 0,
         due=sum(row.due for row in rows),
         begun=sum(row.begun for row in rows),
-        in_flight_mean=sum(in_flight.values()) / len(in_flight) if in_flight else 0.0,
-        cpu_max=max((sum(cpus) / len(cpus) for cpus in by_worker.values()), default=0.0),
+        in_flight_mean=sum(in_flight) / len(in_flight) if in_flight else 0.0,
+        cpu_max=max((cpu for _, cpu in cpus), default=0.0),
         lag_p50_us=lag.percentile_us(0.5),
         lag_p99_us=lag.percentile_us(0.99),
         rss_max_bytes=max((row.rss_bytes for row in rows), default=0),
         open_files_max=max((row.open_files for row in rows), default=0),
+        users_min=min(users, default=0),
+        users_max=max(users, default=0),
+        not_started=sum(row.not_started for row in rows),
+        start_lag_p50_us=start_lag.percentile_us(0.5),
+        start_lag_p99_us=start_lag.percentile_us(0.99),
+        sockets_max=max(_by_second(rows, "sockets"), default=0),
+        files_max=max(_by_second(rows, "open_files"), default=0),
+        gc_us=sum(row.gc_us for row in rows),
+        cpus=cpus,
     )
+
+
+def _by_second(rows: Iterable[Generator], column: str) -> list[int]:
+    """A number of the generator's rows, summed over the workers, of each second that was reported."""
+    sums: dict[int, int] = defaultdict(int)
+    for row in rows:
+        sums[row.second] += getattr(row, column)
+    return list(sums.values())
 
 
 def _resources(series: Sequence[Series], first: int, last: int) -> tuple[Resource, ...]:

@@ -1,5 +1,7 @@
 """Where does it break? The bracket of the ladder: the last level that holds, the first that does not.
 
+Levels are of users, or of arrivals a second. Arrivals that did not start are a defect that flatters: such a level
+cannot be good, but it can be broken (those that did start were the lucky ones).
 A level is judged on the seconds of its hold that no fault touches. It is `good` when every limit passes, `broke` when
 any limit fails, else `undecided`. The response is taken to be monotone: a good level above a broken one makes the
 answer inconclusive. The first metric to break is the one that was out of its limit first for three seconds on end.
@@ -12,12 +14,15 @@ from math import sqrt
 
 from harness.evidence import Evidence, Window
 from harness.evidence.measure import latency
-from harness.experiment import Limit, Question
+from harness.experiment import Limit, LoadUnit, Question
 from harness.judges.bottleneck import bottleneck
 from harness.judges.decision import Decision, decide, first_breach, kept_counts, sight
+from harness.units import format_load
 from harness.verdict import Answer, BreakingPoint, Finding, Level, Outcome, Where, under_defects
 
 DEFAULT_LIMITS: Mapping[str, float] = {"errors": 0.01, "p95": 500_000.0, "p99": 2_000_000.0}
+# A load's unit -> the unit of findings about it.
+_UNITS: Mapping[LoadUnit, str] = {"users": "users", "rate": "per_s"}
 
 
 def judge(question: Question, evidence: Evidence) -> Answer:
@@ -25,7 +30,7 @@ def judge(question: Question, evidence: Evidence) -> Answer:
     limits = _limits(question)
     windows = sorted(
         (window for window in evidence.windows if window.role == "stress" and not window.fault),
-        key=lambda window: window.users,
+        key=lambda window: window.level,
     )
     levels = tuple(_level(window, limits, evidence) for window in windows)
     point = _bracket(levels, windows, limits, evidence)
@@ -73,7 +78,12 @@ def _level(window: Window, limits: tuple[Limit, ...], evidence: Evidence) -> Lev
         errors=float(failed / finished.sum()) if finished.sum() else None,
         broke=broke,
         because=_why(state, decisions, outcomes, window),
+        unit=_UNITS[window.unit],
+        rate=window.rate,
+        not_started=window.generator.not_started,
     )
+
+
 
 
 def _why(state: str, decisions: Mapping[str, Decision], outcomes: Mapping[str, Outcome], window: Window) -> str:
@@ -96,8 +106,8 @@ def _bracket(
         return _point("inconclusive", levels, because=why)
     if broken:
         below = [index for index in good if index < broken[0]]
-        last_good = float(levels[below[-1]].users) if below else None
-        first_bad = float(levels[broken[0]].users)
+        last_good = levels[below[-1]].load if below else None
+        first_bad = levels[broken[0]].load
         window = windows[broken[0]]
         metric = _first_metric(window, levels[broken[0]].broke, limits, evidence)
         found = bottleneck(window, windows[below[-1]] if below else None)
@@ -114,9 +124,10 @@ def _bracket(
             because=f"{levels[broken[0]].stage} broke by {metric} first{cause}",
         )
     if good and good[-1] == len(levels) - 1:
-        top = float(levels[-1].users)
-        return _point("no_break", levels, last_good=top, because=f"every limit holds up to {top:,.0f} users")
-    last_good = float(levels[good[-1]].users) if good else None
+        top = levels[-1]
+        because = f"every limit holds up to {format_load(top.load, top.unit)}"
+        return _point("no_break", levels, last_good=top.load, because=because)
+    last_good = levels[good[-1]].load if good else None
     doubt = levels[good[-1] + 1] if good else (levels[0] if levels else None)
     because = f"{doubt.stage} is undecided: {doubt.because}" if doubt else "no level was reached"
     return _point("inconclusive", levels, last_good=last_good, because=because)
@@ -131,7 +142,8 @@ def _point(status: str, levels: tuple[Level, ...], **known: object) -> BreakingP
         "first_metric": "",
         "bottleneck": None,
     }
-    return BreakingPoint(status=status, unit="users", levels=levels, **{**blank, **known})  # type: ignore[arg-type]
+    unit = levels[0].unit if levels else "users"
+    return BreakingPoint(status=status, unit=unit, levels=levels, **{**blank, **known})  # type: ignore[arg-type]
 
 
 def _first_metric(window: Window, broke: tuple[str, ...], limits: tuple[Limit, ...], evidence: Evidence) -> str:
@@ -146,25 +158,27 @@ def _first_metric(window: Window, broke: tuple[str, ...], limits: tuple[Limit, .
 
 
 def _finding(question: Question, point: BreakingPoint) -> Finding:
-    at_least = question.params.get("at_least")
+    asked = question.params.get("at_least")
+    at_least = None if asked is None else float(str(asked))
+    unit = "per_s" if question.params.get("at_least_unit") == "rate" else "users"
     observed = point.estimate if point.estimate is not None else (point.last_good or point.first_bad)
     if point.status == "inconclusive":
         outcome = Outcome.INCONCLUSIVE
-    elif at_least is None or (point.last_good or 0) >= float(str(at_least)):
+    elif at_least is None or (point.last_good or 0) >= at_least:
         outcome = Outcome.PASS
-    elif point.first_bad is not None and point.first_bad <= float(str(at_least)):
+    elif point.first_bad is not None and point.first_bad <= at_least:
         outcome = Outcome.FAIL
     else:
         outcome = Outcome.INCONCLUSIVE
     broke_in = next((level.stage for level in point.levels if level.state == "broke"), "")
     return Finding(
         question="breaking_point",
-        subject="breaking point" if at_least is None else f"breaking point above {float(str(at_least)):,.0f} users",
+        subject="breaking point" if at_least is None else f"breaking point above {format_load(at_least, unit)}",
         outcome=outcome,
         because=point.because,
         observed=observed,
         unit=point.unit,
         interval=point.interval,
-        limit=None if at_least is None else float(str(at_least)),
+        limit=at_least,
         where=Where(stage=broke_in),
     )

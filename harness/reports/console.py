@@ -12,7 +12,8 @@ from rich.text import Text
 
 from harness.evidence import Evidence
 from harness.reports.story import STATE_WORDS, SYMBOLS, Row, Story, story
-from harness.verdict import Outcome, Verdict
+from harness.units import format_rate
+from harness.verdict import Level, Outcome, Verdict
 
 COLUMNS = 80
 _STYLES = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.INCONCLUSIVE: "yellow"}
@@ -47,11 +48,12 @@ def _parts(told: Story, verdict: Verdict, folder: str) -> Iterator[RenderableTyp
         facts = "".join(f" {name}: {value}." for name, value in told.point_facts)
         yield Text.assemble(("Breaking point: ", "bold"), told.point, facts)
         states = [
-            f"{level.users:,} {STATE_WORDS.get(level.state, level.state)}"
+            f"{_level(level)} {STATE_WORDS.get(level.state, level.state)}"
             for level in (verdict.breaking_point.levels if verdict.breaking_point else ())
         ]
         if states:
             yield Text(f"Levels: {', '.join(states)}")
+    yield from _generator(told)
     for reason in told.undecided[:4]:
         yield Text.assemble(("Undecided: ", "bold"), reason)
     for warning in told.warnings[:4]:
@@ -61,6 +63,17 @@ def _parts(told: Story, verdict: Verdict, folder: str) -> Iterator[RenderableTyp
         yield Text(f"Failed at {sample.at}: {sample.endpoint}, {sample.failure}, {sample.latency}: {sample.message}")
     yield Text("")
     yield f"Report: {folder}/report.html"
+
+
+def _generator(told: Story) -> Iterator[Text]:
+    if told.generator.blame:
+        yield Text.assemble(("Blame: ", "bold"), f"{told.generator.blame}.")
+    if told.generator.self_test:
+        yield Text(f"{told.generator.self_test}.")
+
+
+def _level(level: Level) -> str:
+    return format_rate(level.rate) if level.unit == "per_s" else f"{level.users:,}"
 
 
 def _findings(told: Story) -> RenderableType:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from harness.reports.inline import inline
 from harness.reports.picture import Picture
-from harness.reports.story import LEVEL_HEADS, SYMBOLS, Story
+from harness.reports.story import SYMBOLS, Story
 
 
 def html(told: Story, pictures: Sequence[Picture] = ()) -> str:
@@ -28,4 +28,4 @@ def html(told: Story, pictures: Sequence[Picture] = ()) -> str:
         for picture in pictures
     }
     css = Markup(folder.joinpath("report.css").read_text("utf-8"))  # noqa: S704 - a file of this package
-    return template.render(told=told, figures=drawn, css=css, level_heads=LEVEL_HEADS, symbols=SYMBOLS)
+    return template.render(told=told, figures=drawn, css=css, symbols=SYMBOLS)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 
 from harness.evidence import Evidence, FaultSpan, GeneratorSummary, Latency, Resource, Summary, Window
+from harness.journal import SelfTest
 from harness.secrets import mask
 from harness.units import NS_PER_S
 from harness.verdict import BreakingPoint, Finding, Level, Verdict, Where
@@ -60,6 +61,8 @@ def evidence_json(evidence: Evidence) -> bytes:
                 "name": stage.name,
                 "role": stage.role,
                 "users": stage.users,
+                "unit": stage.unit,
+                "rate": stage.rate,
                 "start_s": _seconds(stage.start_ns, evidence),
                 "hold_s": _seconds(stage.hold_ns, evidence),
                 "end_s": _seconds(stage.end_ns, evidence),
@@ -68,6 +71,7 @@ def evidence_json(evidence: Evidence) -> bytes:
             for stage in evidence.stages
         ],
         "windows": [_window(window, evidence) for window in evidence.windows],
+        "self_test": _self_test(evidence.self_test),
         "faults": [_fault(fault, evidence) for fault in evidence.faults],
         "troubles": [
             {"at_s": _seconds(trouble.at_ns, evidence), "source": trouble.source, "message": trouble.message}
@@ -151,6 +155,9 @@ def _level(level: Level) -> dict[str, Tree]:
     return {
         "stage": level.stage,
         "users": level.users,
+        "unit": level.unit,
+        "rate": level.rate,
+        "not_started": level.not_started,
         "state": level.state,
         "per_s": level.per_s,
         "p50_us": level.p50_us,
@@ -172,6 +179,10 @@ def _window(window: Window, evidence: Evidence) -> dict[str, Tree]:
         "stage": window.stage,
         "role": window.role,
         "users": window.users,
+        "unit": window.unit,
+        "rate": window.rate,
+        "intended": window.intended,
+        "begun_per_s": window.begun_per_s,
         "fault": window.fault or None,
         "start_s": round(window.first - zero_s, 3),
         "end_s": round(window.last - zero_s, 3),
@@ -226,6 +237,31 @@ def _generator(generator: GeneratorSummary) -> dict[str, Tree]:
         "lag_p99_us": generator.lag_p99_us,
         "rss_max_bytes": generator.rss_max_bytes,
         "open_files_max": generator.open_files_max,
+        "users_min": generator.users_min,
+        "users_max": generator.users_max,
+        "not_started": generator.not_started,
+        "start_lag_p50_us": generator.start_lag_p50_us,
+        "start_lag_p99_us": generator.start_lag_p99_us,
+        "sockets_max": generator.sockets_max,
+        "files_max": generator.files_max,
+        "gc_us": generator.gc_us,
+        "cpus": [{"worker": worker, "cpu": cpu} for worker, cpu in generator.cpus],
+    }
+
+
+def _self_test(tested: SelfTest | None) -> dict[str, Tree] | None:
+    if tested is None:
+        return None
+    return {
+        "client": tested.client,
+        "workers": tested.workers,
+        "per_s": tested.per_s,
+        "users": tested.users,
+        "lag_p99_us": tested.lag_p99_us,
+        "cpu_us": tested.cpu_us,
+        "rate_bound": tested.rate_bound,
+        "users_bound": tested.users_bound,
+        "user_bytes": tested.user_bytes,
     }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from harness.experiment import Experiment
+from harness.experiment import Experiment, LoadUnit
 from harness.histogram import decode
 from harness.journal import (
     Aborted,
@@ -33,7 +33,7 @@ from harness.journal import (
 from harness.plan import Plan, level_at
 from harness.reports import words
 from harness.reports.escape import clean
-from harness.units import NS_PER_S
+from harness.units import NS_PER_S, format_load, format_rate
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -45,6 +45,11 @@ _NAME = 40
 _SHORT = 27
 """Of a name in the panel: name, kind and time stand in one line of 80 columns."""
 _MOST_FAULTS = 6
+_WHOLE_FROM = 10
+_BEGUN_S = 2
+MISSED = "missed"
+"""The label of arrivals that did not start."""
+_STYLES = {MISSED: "bold yellow", "trouble": "yellow"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,11 @@ class LiveState:
     now_ns: int = 0
     zero_ns: int | None = None
     stage: StageEntered | None = None
+    unit: LoadUnit = "users"
+    max_users: int = 0
     users: Mapping[int, int] = field(default_factory=dict)
+    begun: tuple[Generator, ...] = ()
+    not_started: int = 0
     recent: tuple[Traffic, ...] = ()
     finished: int = 0
     failed: int = 0
@@ -75,7 +84,7 @@ def fold(state: LiveState, event: Event) -> LiveState:  # noqa: C901, PLR0911 - 
         case Traffic():
             return _traffic(state, event)
         case Generator():
-            return replace(state, users={**state.users, event.worker: event.users})
+            return _generator(state, event)
         case FaultIntended():
             return replace(state, kinds={**state.kinds, event.fault: f"{event.kind} on {event.on}"})
         case FaultInjected():
@@ -104,9 +113,22 @@ def _traffic(state: LiveState, row: Traffic) -> LiveState:
     return replace(state, recent=recent, finished=state.finished + row.finished, failed=failed)
 
 
+def _generator(state: LiveState, row: Generator) -> LiveState:
+    newest = max(row.second, max((one.second for one in state.begun), default=0))
+    return replace(
+        state,
+        users={**state.users, row.worker: row.users},
+        begun=(*(one for one in state.begun if one.second >= newest - _BEGUN_S), row),
+        not_started=state.not_started + row.not_started,
+    )
+
+
 def lines(state: LiveState) -> tuple[tuple[str, str], ...]:
     """What to show, as (label, words)."""
-    shown = [("stage", _stage(state)), ("users", _users(state)), ("answers", _answers(state))]
+    load = "load" if state.unit == "rate" else "users"
+    shown = [("stage", _stage(state)), (load, _load(state)), ("answers", _answers(state))]
+    if state.not_started:
+        shown.insert(2, (MISSED, _missed(state)))
     # A line each, so that names of several faults never run into one another.
     faults = _faults(state, _SHORT) or ["none"]
     shown += [("faults" if index == 0 else "", told) for index, told in enumerate(faults[:_MOST_FAULTS])]
@@ -121,7 +143,8 @@ def lines(state: LiveState) -> tuple[tuple[str, str], ...]:
 
 def line(state: LiveState) -> str:
     """Everything in one line, for logs."""
-    parts = [_stage(state), _users(state), _answers(state)]
+    parts = [_stage(state), _load(state), _answers(state)]
+    parts += [f"NOT STARTED: {_missed(state)}"] if state.not_started else []
     parts += [f"faults: {', '.join(_faults(state, _NAME))}"] if state.active else []
     return " | ".join(parts)
 
@@ -145,9 +168,38 @@ def _stage(state: LiveState) -> str:
     return f"{clean(stage.stage, _NAME)} ({stage.role}), {phase}; {words.clock(left)} left"
 
 
-def _users(state: LiveState) -> str:
-    wanted = round(level_at(state.plan, _since(state))) if state.zero_ns is not None else 0
-    return f"{wanted:,} wanted, {sum(state.users.values()):,} there"
+def _load(state: LiveState) -> str:
+    """What is wanted beside what is there: users, or arrivals a second and the users that they keep busy."""
+    wanted = level_at(state.plan, _since(state)) if state.zero_ns is not None else 0.0
+    users = f"{sum(state.users.values()):,}"
+    if state.unit == "users":
+        return f"{round(wanted):,} wanted, {users} there"
+    started = _rate(sum(row.begun for row in _whole(state)) / _seconds(state))
+    return f"{_rate(wanted)} wanted, {started} started, {users} users busy of {state.max_users:,}"
+
+
+def _whole(state: LiveState) -> list[Generator]:
+    """The rows of the last two whole seconds (on a ramp, more would lag behind what is wanted).
+
+    The newest second may lack a worker's row, so it is left out once there is another.
+    """
+    newest = max((row.second for row in state.begun), default=0)
+    return [row for row in state.begun if row.second < newest] or list(state.begun)
+
+
+def _seconds(state: LiveState) -> int:
+    return max(1, len({row.second for row in _whole(state)}))
+
+
+def _rate(per_s: float) -> str:
+    return format_rate(float(round(per_s)) if per_s >= _WHOLE_FROM else per_s)
+
+
+def _missed(state: LiveState) -> str:
+    """Arrivals that found no user: how many, and whether they still do."""
+    now = sum(row.not_started for row in _whole(state)) / _seconds(state)
+    text = f"{state.not_started:,} arrivals so far"
+    return f"{text}, {_rate(now)} now: all users are busy" if now else f"{text}, none now"
 
 
 def _answers(state: LiveState) -> str:
@@ -181,7 +233,12 @@ class LiveView:
     def __init__(
         self, experiment: Experiment, plan: Plan, out: TextIO | None = None, *, terminal: bool | None = None
     ) -> None:
-        self.state = LiveState(experiment=clean(experiment.name, _NAME), plan=plan)
+        self.state = LiveState(
+            experiment=clean(experiment.name, _NAME),
+            plan=plan,
+            unit=experiment.unit,
+            max_users=experiment.traffic.max_users,
+        )
         self._out = sys.stdout if out is None else out
         self._terminal = self._out.isatty() and not os.environ.get("CI") if terminal is None else terminal
         self._live: Live | None = None
@@ -229,7 +286,7 @@ class LiveView:
 
         state = self.state
         total = max(1, state.plan.total_ns)
-        rows = [Text.assemble((f"{label:<8}", "dim"), words_) for label, words_ in lines(state)]
+        rows = [Text.assemble((f"{label:<8}", "dim"), (told, _STYLES.get(label, ""))) for label, told in lines(state)]
         bar = ProgressBar(total=total, completed=min(total, _since(state)), width=72)
         return Group(Text(state.experiment, style="bold"), *rows, bar)
 
@@ -246,7 +303,8 @@ def _news(event: Event) -> str:
     """The line that an event is worth by itself, or nothing."""
     match event:
         case StageEntered():
-            told = f"stage {clean(event.stage, _NAME)}: to {event.users:,} users"
+            to = format_load(event.rate, "rate") if event.rate else format_load(event.users, "users")
+            told = f"stage {clean(event.stage, _NAME)}: to {to}"
         case FaultInjected():
             told = f"fault {clean(event.fault, _NAME)} is in force"
         case FaultHealed():

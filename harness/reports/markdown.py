@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.reports.escape import markdown as md
-from harness.reports.story import LEVEL_HEADS, SYMBOLS, Row, Story
+from harness.reports.story import SYMBOLS, Row, Story
 from harness.reports.words import NO_VALUE
 from harness.verdict import Outcome
 
@@ -30,6 +30,7 @@ def _blocks(told: Story, plots: Sequence[tuple[str, str, str]]) -> Iterator[str]
         yield "Nothing was judged.\n"
     yield from _list("What would decide it", told.undecided)
     yield from _point(told)
+    yield from _generator(told)
     for file, title, alt in plots:
         yield f"## {md(title)}\n\n![{md(alt)}]({file})\n"
     yield from _faults(told)
@@ -65,7 +66,16 @@ def _point(told: Story) -> Iterator[str]:
     because = "" if told.point_because in told.point else f" {md(told.point_because)}."
     yield f"## Breaking point\n\n**{md(told.point)}**{because}\n"
     if told.levels:
-        yield from _table(LEVEL_HEADS, told.levels)
+        yield from _table(told.level_heads, told.levels)
+
+
+def _generator(told: Story) -> Iterator[str]:
+    if not told.generator.blame:
+        return
+    yield f"## Target or generator?\n\n**{md(told.generator.blame, 400)}.**\n"
+    if told.generator.self_test:
+        yield f"{md(told.generator.self_test, 400)}.\n"
+    yield from _table(told.generator.heads, told.generator.rows)
 
 
 def _faults(told: Story) -> Iterator[str]:

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.evidence import Evidence, FaultSpan
+from harness.evidence.intended import corners
 from harness.reports import words
 from harness.reports.escape import clean
+from harness.reports.generator import GeneratorTold, generator_of
 from harness.reports.target import Target, left_of, target_of
-from harness.units import NS_PER_MS, NS_PER_S
+from harness.units import NS_PER_MS, NS_PER_S, format_load, format_rate
 from harness.verdict import BreakingPoint, Finding, Outcome, Verdict
 
 SYMBOLS: Mapping[Outcome, str] = {
@@ -93,7 +95,9 @@ class Story:
     point: str
     point_because: str
     point_facts: tuple[tuple[str, str], ...]
+    level_heads: tuple[str, ...]
     levels: tuple[tuple[str, ...], ...]
+    generator: GeneratorTold
     faults: tuple[FaultRow, ...]
     undecided: tuple[str, ...]
     defects: tuple[tuple[str, str, str], ...]
@@ -125,7 +129,9 @@ def story(verdict: Verdict, evidence: Evidence) -> Story:
         point=point_sentence(verdict.breaking_point),
         point_because=clean(verdict.breaking_point.because) if verdict.breaking_point else "",
         point_facts=tuple(_point_facts(verdict.breaking_point)),
+        level_heads=_level_heads(evidence),
         levels=tuple(_levels(verdict)),
+        generator=generator_of(evidence),
         faults=tuple(_fault(fault, evidence) for fault in evidence.faults),
         undecided=tuple(undecided(verdict)),
         defects=tuple(_defects(evidence)),
@@ -208,13 +214,10 @@ def point_sentence(point: BreakingPoint | None) -> str:
     """The breaking point in one sentence; empty when nobody asked."""
     if point is None:
         return ""
-    unit = clean(point.unit, 20)
     if point.status == "broke_at" and point.first_bad is not None:
-        if point.last_good is None:
-            return f"Broke at or below {point.first_bad:,.0f} {unit}."
-        return f"Breaks between {point.last_good:,.0f} and {point.first_bad:,.0f} {unit}."
+        return f"{words.bracket(point.last_good, point.first_bad, clean(point.unit, 20), broke='Broke')}."
     if point.status == "no_break" and point.last_good is not None:
-        return f"No break up to {point.last_good:,.0f} {unit}."
+        return f"No break up to {format_load(point.last_good, clean(point.unit, 20))}."
     return f"Not decided: {clean(point.because)}"
 
 
@@ -242,10 +245,18 @@ def _key_facts(verdict: Verdict, evidence: Evidence) -> Iterator[tuple[str, str]
     finished, failed = int(cells.finished.sum()), int(cells.failed.sum())
     yield "Requests", f"{finished:,} answered, {failed:,} of them failed"
     if evidence.stages:
-        yield "Highest load", f"{max(stage.users for stage in evidence.stages):,} users"
+        yield "Highest load", _highest(evidence)
         yield "Length", words.clock(max(stage.end_ns for stage in evidence.stages) - evidence.zero_ns)
     if evidence.aborted is not None:
         yield "Ended early", f"{clean(evidence.aborted[0], 20).replace('_', ' ')}: {clean(evidence.aborted[1])}"
+
+
+def _highest(evidence: Evidence) -> str:
+    """The most that was asked of the target, as far as the run came."""
+    end_ns = max(stage.end_ns for stage in evidence.stages)
+    line = [level for _, level in corners(evidence.orders, end_ns)]
+    most = max(line or [stage.level for stage in evidence.stages])
+    return format_load(most, evidence.unit)
 
 
 def _point_facts(point: BreakingPoint | None) -> Iterator[tuple[str, str]]:
@@ -262,11 +273,11 @@ def _point_facts(point: BreakingPoint | None) -> Iterator[tuple[str, str]]:
 
 
 def _levels(verdict: Verdict) -> Iterator[tuple[str, ...]]:
-    """Rows of LEVEL_HEADS."""
+    """Rows under the heads of levels."""
     for level in verdict.breaking_point.levels if verdict.breaking_point else ():
         yield (
             clean(level.stage, 40),
-            f"{level.users:,}",
+            format_rate(level.rate) if level.unit == "per_s" else f"{level.users:,}",
             f"{words.count(level.per_s)}/s",
             words.duration_us(level.p50_us),
             words.duration_us(level.p95_us),
@@ -277,7 +288,9 @@ def _levels(verdict: Verdict) -> Iterator[tuple[str, ...]]:
         )
 
 
-LEVEL_HEADS = ("Level", "Users", "Answered", "P50", "P95", "P99", "Errors", "State", "Why")
+def _level_heads(evidence: Evidence) -> tuple[str, ...]:
+    load = "Arrivals" if evidence.unit == "rate" else "Users"
+    return ("Level", load, "Answered", "P50", "P95", "P99", "Errors", "State", "Why")
 
 
 def _fault(fault: FaultSpan, evidence: Evidence) -> FaultRow:

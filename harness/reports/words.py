@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.units import NS_PER_S
+from harness.units import NS_PER_S, format_load
 
 NO_VALUE = "\N{EN DASH}"
 
@@ -61,6 +61,14 @@ def value(number: float | None, unit: str) -> str:
     if unit in {"number", ""}:
         return count(number)
     return f"{count(number)}{'/s' if unit == 'per_s' else f' {unit}'}"
+
+
+def bracket(good: float | None, bad: float, unit: str, *, broke: str = "breaks") -> str:
+    """Between which loads it breaks: Breaks between 500 and 1,000 users, Breaks between 200/s and 400/s."""
+    if good is None:
+        return f"{broke} at or below {format_load(bad, unit)}"
+    breaks = "Breaks" if broke[0].isupper() else "breaks"
+    return f"{breaks} between {format_load(good, unit).removesuffix(f' {unit}')} and {format_load(bad, unit)}"
 
 
 def interval(bounds: tuple[float | None, float | None] | None, unit: str) -> str:

@@ -3,6 +3,7 @@
 Public: ours and our users'.
 """
 
+from harness.testing.arrivals import QueueModel, arrivals_document, synthetic_arrivals
 from harness.testing.fakes import (
     FakeCalls,
     FakeClock,
@@ -29,9 +30,12 @@ __all__ = [
     "FakeStack",
     "FakeTraffic",
     "JournalBuilder",
+    "QueueModel",
     "ShopModel",
     "World",
+    "arrivals_document",
     "encoded",
     "ladder_document",
+    "synthetic_arrivals",
     "synthetic_ladder",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class JournalBuilder:
         self._origin_ns = round(origin_s * NS_PER_S)
         self._facts = {"harness": "0.0", "proxy": "embedded"} if facts is None else facts
         self._events: list[Event] = []
-        self._next_s, self._users = 0.0, 0
+        self._next_s, self._users, self._rate = 0.0, 0, 0.0
         self._ended = False
 
     def ns(self, at_s: float) -> int:
@@ -93,6 +94,37 @@ class JournalBuilder:
             ),
         )  # fmt: skip
         self._next_s, self._users = end_s, users
+        return hold_at_s, end_s
+
+    def arrivals(
+        self,
+        name: str,
+        role: str,
+        rate: float,
+        *,
+        ramp_s: float = 0.0,
+        hold_s: float,
+        curve: Sequence[tuple[float, float]] = (),
+    ) -> tuple[float, float]:
+        """The same of the open model: a stage of `rate` arrivals a second, or one that runs through the points of
+        `curve` (seconds from its start, rate)."""
+        start_s, hold_at_s = self._next_s, self._next_s + ramp_s
+        end_s = hold_at_s + hold_s
+        points = curve or ((0.0, self._rate), (ramp_s, rate))
+        self.add(
+            StageEntered(
+                at_ns=self.ns(start_s), stage=name, role=role, users=0, rate=float(rate),
+                hold_at_ns=self.ns(hold_at_s), ends_at_ns=self.ns(end_s),
+            ),
+            *(
+                LoadSet(
+                    at_ns=self.ns(start_s + left_s), users_from=0, users_to=0, unit="rate", rate_from=float(left),
+                    rate_to=float(right), ramp_ns=round((right_s - left_s) * NS_PER_S),
+                )
+                for (left_s, left), (right_s, right) in pairwise(points)
+            ),
+        )  # fmt: skip
+        self._next_s, self._rate = end_s, float(rate)
         return hold_at_s, end_s
 
     def fault(
@@ -157,15 +189,29 @@ class JournalBuilder:
         )  # fmt: skip
 
     def generator(
-        self, at_s: int, users: int, due: int, *, begun: int | None = None, in_flight: int = 0, cpu: float = 0.2
+        self,
+        at_s: int,
+        users: int,
+        due: int,
+        *,
+        begun: int | None = None,
+        in_flight: int = 0,
+        cpu: float = 0.2,
+        worker: int = 1,
+        not_started: int = 0,
+        lag_us: Sequence[float] = (400.0, 500.0, 600.0, 900.0),
+        start_lag_us: Sequence[float] = (),
+        sockets: int = 0,
+        gc_us: int = 0,
     ) -> None:
-        """The generator's own row for second `at_s`; its loop is half a millisecond late."""
+        """A worker's own row for second `at_s`; its loop is half a millisecond late unless told."""
         self.add(
             Generator(
-                at_ns=self.ns(at_s + 1), second=self.ns(at_s) // NS_PER_S, worker=1, users=users, due=due,
-                begun=due if begun is None else begun, in_flight=in_flight, cpu=cpu,
-                lag=encoded([400.0, 500.0, 600.0, 900.0]), rss_bytes=90_000_000 + 8_000 * users,
-                open_files=40 + users,
+                at_ns=self.ns(at_s + 1), second=self.ns(at_s) // NS_PER_S, worker=worker, users=users, due=due,
+                begun=due - not_started if begun is None else begun, in_flight=in_flight, cpu=cpu,
+                lag=encoded(lag_us), rss_bytes=90_000_000 + 8_000 * users,
+                open_files=40 + users, not_started=not_started, start_lag=encoded(start_lag_us), sockets=sockets,
+                gc_us=gc_us,
             )
         )  # fmt: skip
 

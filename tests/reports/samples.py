@@ -8,7 +8,14 @@ from dataclasses import replace
 from harness.evidence import Defect, Evidence
 from harness.evidence.measure import measure
 from harness.judges import judge
-from harness.testing import JournalBuilder, ShopModel, ladder_document, synthetic_ladder
+from harness.testing import (
+    JournalBuilder,
+    QueueModel,
+    ShopModel,
+    ladder_document,
+    synthetic_arrivals,
+    synthetic_ladder,
+)
 from harness.verdict import Bottleneck, BreakingPoint, Finding, Level, Outcome, Verdict, Where
 
 HOSTILE = (
@@ -86,6 +93,22 @@ def empty_evidence() -> Evidence:
 def ladder() -> tuple[Verdict, Evidence]:
     """The seeded ladder: 100 to 5,000 users, two faults, broken at 5,000."""
     evidence = measure(synthetic_ladder())
+    return judge(evidence), evidence
+
+
+@functools.cache
+def arrivals() -> tuple[Verdict, Evidence]:
+    """A run of the open model: a curve, a freeze of 2 s at 200/s, and 400/s that the pool of users cannot begin."""
+    evidence = measure(synthetic_arrivals())
+    return judge(evidence), evidence
+
+
+@functools.cache
+def small_arrivals() -> tuple[Verdict, Evidence]:
+    """The same in short and without dice: uniform arrivals, every answer alike."""
+    model = QueueModel(capacity_per_s=30.0, base_us=10_000.0, sigma=0.0, max_users=30, uniform=True)
+    curve = ((0, 10), (4, 25), (8, 5))
+    evidence = measure(synthetic_arrivals(rates=(10, 20, 40), curve=curve, ramp_s=2, hold_s=12, model=model))
     return judge(evidence), evidence
 
 

@@ -14,7 +14,7 @@ from harness.reports.junit import junit
 from harness.reports.markdown import markdown
 from harness.reports.story import story
 from harness.verdict import Verdict
-from tests.reports.samples import small_evidence, small_verdict
+from tests.reports.samples import small_arrivals, small_evidence, small_verdict
 
 FOLDER = Path(__file__).parent.parent / "golden"
 MADE: dict[str, Callable[[Verdict, Evidence], bytes]] = {
@@ -26,11 +26,18 @@ MADE: dict[str, Callable[[Verdict, Evidence], bytes]] = {
 }
 
 
+RUNS: dict[str, Callable[[], tuple[Verdict, Evidence]]] = {
+    "": lambda: (small_verdict(), small_evidence()),
+    "arrivals": small_arrivals,
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", MADE)
-def test_report_equals_golden(name: str, request: pytest.FixtureRequest) -> None:
-    """A change in what a person or a machine reads is a diff that somebody accepts."""
-    made = MADE[name](small_verdict(), small_evidence())
-    golden = FOLDER / name
+def test_report_equals_golden(name: str, run: str, request: pytest.FixtureRequest) -> None:
+    """A change in what a person or a machine reads is a diff that somebody accepts; users, and arrivals at a rate."""
+    made = MADE[name](*RUNS[run]())
+    golden = FOLDER / run / name
     if request.config.getoption("--update-golden"):
         golden.write_bytes(made)
     assert made.decode() == golden.read_text("utf-8")

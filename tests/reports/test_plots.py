@@ -36,13 +36,13 @@ def words_of(svg: bytes) -> str:
 
 
 def test_every_plot_is_a_valid_svg_and_png(drawn: Mapping[str, bytes]) -> None:
-    """Six pictures, each in both formats; text in the SVG is text."""
+    """Seven pictures, each in both formats; text in the SVG is text."""
     assert set(drawn) == {f"{name}.{form}" for name in PLOTS for form in ("svg", "png")}
     for name, content in drawn.items():
         assert content.startswith(PNG) if name.endswith("png") else words_of(content)
 
 
-@pytest.mark.parametrize("name", ["latency", "load", "errors", "resources"])
+@pytest.mark.parametrize("name", ["latency", "load", "errors", "resources", "generator"])
 def test_plots_over_time_name_stages_and_faults(drawn: Mapping[str, bytes], name: str) -> None:
     """Who looks at a spike sees which fault was in force and how many users there were."""
     text = words_of(drawn[f"{name}.svg"])
@@ -70,7 +70,7 @@ def test_same_run_same_bytes(drawn: Mapping[str, bytes]) -> None:
 
 
 def test_without_data_every_plot_says_so() -> None:
-    """A run that was stopped at once gives six pictures that say what is missing."""
+    """A run that was stopped at once gives seven pictures that say what is missing."""
     evidence = empty_evidence()
     made = plots(judge(evidence), evidence)
     for name in PLOTS:
@@ -170,7 +170,7 @@ def test_a_fault_that_never_came_has_no_band() -> None:
 def test_without_a_breaking_point_the_ladder_shows_the_stages() -> None:
     """A run that only has a budget still shows load against latency."""
     verdict = replace(small_verdict(), breaking_point=None)
-    assert [rung.users for rung in rungs(verdict, small_evidence())] == [10, 50]
+    assert [rung.load for rung in rungs(verdict, small_evidence())] == [10, 50]
 
 
 def test_the_page_knows_every_colour_of_the_plots() -> None:

@@ -1,4 +1,4 @@
-"""The plots of a run: six pictures, each for a desk and for a phone, from evidence and verdict alone.
+"""The plots of a run: seven pictures, each for a desk and for a phone, from evidence and verdict alone.
 
 matplotlib is imported by the modules of this package, so import this one only when plots are wanted.
 """
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from harness.evidence import Evidence
 from harness.reports.picture import Picture
-from harness.reports.plots import errors, ladder, latency, load, percentiles, resources, style
+from harness.reports.plots import errors, generator, ladder, latency, load, percentiles, resources, style
 from harness.reports.plots.style import Page
 from harness.verdict import Verdict
 
@@ -38,8 +38,8 @@ PLOTS: Mapping[str, Plot] = {
         draw=latency.draw,
     ),
     "load": Plot(
-        title="Users and throughput",
-        alt="Users wanted and there, and iterations due, begun and requests answered well in each second",
+        title="Load and throughput",
+        alt="Users or arrivals wanted and there, what began, could not start and was answered well in each second",
         draw=load.draw,
     ),
     "errors": Plot(
@@ -51,6 +51,11 @@ PLOTS: Mapping[str, Plot] = {
         title="Resources",
         alt="CPU and memory by service with the load generator's own, and the series that limits name",
         draw=resources.draw,
+    ),
+    "generator": Plot(
+        title="The load generator",
+        alt="CPU of each worker, lateness of the event loop and of starts, open sockets and files, by second",
+        draw=generator.draw,
     ),
     "percentiles": Plot(
         title="Latency at every percentile",

@@ -14,6 +14,7 @@ from harness.reports import words
 from harness.reports.plots import scale, style
 from harness.reports.plots.latency import COLORS, color, latency_limits
 from harness.reports.plots.style import Page
+from harness.units import format_load
 from harness.verdict import BreakingPoint, Verdict
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,8 @@ _MOST_TICKS = 12
 class Rung:
     """A level as it is drawn: latencies in microseconds, errors as a share; None where unknown."""
 
-    users: int
+    load: float
+    unit: str
     per_s: float
     p50: float | None
     p95: float | None
@@ -39,18 +41,18 @@ def rungs(verdict: Verdict, evidence: Evidence) -> list[Rung]:
     point = verdict.breaking_point
     if point is not None and point.levels:
         found = [
-            Rung(users=level.users, per_s=level.per_s, p50=level.p50_us, p95=level.p95_us, p99=level.p99_us,
-                 errors=level.errors)
+            Rung(load=level.load, unit=level.unit, per_s=level.per_s, p50=level.p50_us, p95=level.p95_us,
+                 p99=level.p99_us, errors=level.errors)
             for level in point.levels
         ]  # fmt: skip
     else:
         found = [
-            Rung(users=window.users, per_s=window.total.per_s, p50=window.total.latency.p50_us,
+            Rung(load=window.level, unit=window.unit, per_s=window.total.per_s, p50=window.total.latency.p50_us,
                  p95=window.total.latency.p95_us, p99=window.total.latency.p99_us, errors=window.total.errors)
             for window in evidence.windows
             if not window.fault and window.role != "warmup"
         ]  # fmt: skip
-    return sorted(found, key=lambda rung: rung.users)
+    return sorted(found, key=lambda rung: rung.load)
 
 
 def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
@@ -70,10 +72,15 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     _bracket(strip, (latency, errors), verdict.breaking_point, found)
     every = -(-len(found) // (5 if page.narrow else _MOST_TICKS))
     ticks = places[::every]
-    errors.set_xticks(ticks, [f"{rung.users:,}\n{words.count(rung.per_s)}/s" for rung in found[::every]])
-    errors.set_xlabel("users, and requests answered per second")
+    errors.set_xticks(ticks, [_tick(rung) for rung in found[::every]])
+    load = "users" if found[0].unit == "users" else "arrivals per second"
+    errors.set_xlabel(f"{load}, and requests answered per second")
     errors.set_xlim(-0.5, len(found) - 0.5)
     return figure
+
+
+def _tick(rung: Rung) -> str:
+    return f"{format_load(rung.load, rung.unit).removesuffix(' users')}\n{words.count(rung.per_s)}/s"
 
 
 def _column(found: list[Rung], name: str) -> Floats:
@@ -123,18 +130,17 @@ def _bracket(strip: Axes, both: tuple[Axes, Axes], point: BreakingPoint | None, 
     """Shade the levels between the last that held and the first that broke, and say so above the panels."""
     if point is None or point.first_bad is None:
         return
-    users = [rung.users for rung in found]
-    bad = next((place for place, count in enumerate(users) if count >= point.first_bad), None)
+    loads = [rung.load for rung in found]
+    bad = next((place for place, load in enumerate(loads) if load >= point.first_bad), None)
     if bad is None:
         return
-    good = max((place for place, count in enumerate(users) if count <= (point.last_good or -1)), default=None)
+    good = max((place for place, load in enumerate(loads) if load <= (point.last_good or -1)), default=None)
     low = -0.5 if good is None else float(good)
     for axes in both:
         axes.axvspan(low, bad, color=style.VERMILLION, alpha=0.12, linewidth=0, zorder=0)
         axes.axvline(bad, color=style.VERMILLION, linewidth=1.2, zorder=1)
     strip.set_ylim(0, 1)
     strip.barh(0.16, bad - low, left=low, height=0.28, color=style.VERMILLION)
-    below = f"{point.last_good:,.0f} and " if point.last_good else ""
-    label = f"breaks {'between ' + below if below else 'at or below '}{point.first_bad:,.0f} users"
+    label = words.bracket(point.last_good, point.first_bad, point.unit)
     # The label stands over the bracket's end and grows to the left: the first broken level is often the last one.
     strip.text(bad, 0.42, label, ha="right" if bad > len(found) / 3 else "left", fontsize=9, fontweight="bold")

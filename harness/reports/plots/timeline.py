@@ -7,7 +7,7 @@ panel  |   the same spans, faintly, behind the data         |
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,11 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from harness.evidence import Evidence, StageSpan
 from harness.experiment import Limit
+from harness.journal import Generator
+from harness.reports import words
 from harness.reports.plots import style
 from harness.reports.plots.style import Page
-from harness.units import NS_PER_S
+from harness.units import NS_PER_S, format_load
 from harness.verdict import Verdict
 
 Floats = npt.NDArray[np.float64]
@@ -65,7 +67,7 @@ def timeline(verdict: Verdict, evidence: Evidence, page: Page) -> Timeline:
     point = verdict.breaking_point
     broke = None
     if point is not None and point.status == "broke_at":
-        bad = [level.stage for level in point.levels if level.users == point.first_bad]
+        bad = [level.stage for level in point.levels if level.load == point.first_bad]
         broke = next((stage for stage in evidence.stages if stage.name in bad), None)
     end_s = max(1.0, (max(ends) - evidence.zero_ns) / NS_PER_S)
     return Timeline(evidence=evidence, page=page, end_s=end_s, broke_at=broke)
@@ -136,6 +138,17 @@ def thin(x: Floats, y: Floats, points: int, *, peak: bool) -> tuple[Floats, Floa
     else:
         folded = np.where(known, ys, 0.0).sum(axis=1) / np.maximum(1, known.sum(axis=1))
     return np.nanmean(xs, axis=1), np.where(known.any(axis=1), folded, np.nan)
+
+
+def generator_sum(line: Timeline, value: Callable[[Generator], float]) -> Floats:
+    """A number of the generator, all workers together, by second; NaN for seconds without any row."""
+    seconds = line.seconds
+    column = np.full(len(seconds), np.nan)
+    for row in line.evidence.generator:
+        if row.second in seconds:
+            at = row.second - seconds[0]
+            column[at] = value(row) if np.isnan(column[at]) else column[at] + value(row)
+    return column
 
 
 def limit_line(axes: Axes, line: Timeline, limit: Limit, color: str, label: str) -> None:
@@ -267,14 +280,25 @@ def _draw_band(axes: Axes, line: Timeline, band: Band, place: Place) -> None:
 
 
 def _stage_label(line: Timeline, stage: StageSpan, seconds: float) -> str:
-    users = f"{stage.users:,}"
-    mark = " users: broke" if stage is line.broke_at else " users"
-    # A ladder's stages are named for their users already; others are told by name where there is room.
-    named = [] if str(stage.users) in stage.name else [f"{style.name(stage.name)}: {users}{mark}"]
-    for label in (*named, f"{users}{mark}", f"{users} users", users):
+    number, whole = _level(line, stage)
+    mark = ": broke" if stage is line.broke_at else ""
+    # A ladder's stages are named for their load already; others are told by name where there is room.
+    named = [] if f"{stage.level:g}" in stage.name else [f"{style.name(stage.name)}: {whole}{mark}"]
+    for label in (*named, f"{whole}{mark}", whole, number):
         if len(label) + 1 <= _chars(line, seconds):
             return label
     return ""
+
+
+def _level(line: Timeline, stage: StageSpan) -> tuple[str, str]:
+    """Its load as short as can be and with its unit; of a curve the lowest and the highest level."""
+    planned = [one.curve for one in line.evidence.experiment.stages if one.name == stage.name]
+    levels = [level for curve in planned for _, level in curve] or [stage.level]
+    low, high = min(levels), max(levels)
+    whole = format_load(high, stage.unit)
+    if low < high:
+        whole = f"{format_load(low, stage.unit).removesuffix(' users').removesuffix('/s')}{words.NO_VALUE}{whole}"
+    return whole.removesuffix(" users"), whole
 
 
 def _draw_spans(axes: Axes, line: Timeline) -> None:

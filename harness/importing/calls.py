@@ -6,6 +6,7 @@ document that has such braces itself went through `literal`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -92,6 +93,12 @@ def literal(value: JsonValue) -> JsonValue:
     if isinstance(value, dict):
         return {key: literal(item) for key, item in value.items()}
     return [literal(item) for item in value] if isinstance(value, list) else value
+
+
+def can_be_sent(name: str, value: str) -> bool:
+    """Whether a header can be sent: a token (RFC 9110, 5.6.2) and printable ASCII of reasonable length."""
+    fine = value.isascii() and value.isprintable() and len(value) <= MAX_TEXT
+    return fine and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is not None
 
 
 def is_writable(value: JsonValue, depth: int = 0) -> bool:

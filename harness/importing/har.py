@@ -22,6 +22,7 @@ from harness.importing.calls import (
     JsonValue,
     Request,
     Wait,
+    can_be_sent,
     is_writable,
     wrong,
 )
@@ -218,13 +219,11 @@ def _headers(request: Mapping[str, JsonValue]) -> dict[str, str]:
     return {
         name: value
         for name, value in _pairs(request.get("headers"))
-        if _KEPT_HEADERS.fullmatch(name) and not _DROPPED_HEADERS.fullmatch(name) and _matters(value)
+        if _KEPT_HEADERS.fullmatch(name)
+        and not _DROPPED_HEADERS.fullmatch(name)
+        and value != "*/*"  # as if it were not there
+        and can_be_sent(name, value)
     }
-
-
-def _matters(value: str) -> bool:
-    """Whether a header of this value can be sent, and says anything: `Accept: */*` does not."""
-    return value.isascii() and value.isprintable() and value != "*/*"
 
 
 def _authorization(request: Mapping[str, JsonValue]) -> str:

@@ -16,6 +16,7 @@ from harness.importing.calls import (
     Imported,
     JsonValue,
     Request,
+    can_be_sent,
     is_writable,
     literal,
     wrong,
@@ -27,6 +28,7 @@ from harness.importing.security import Proof, proof_of
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8080"
 MAX_NAME = 90
+MAX_TITLE = 200
 MAX_TOLD = 8
 CHANGES = "it may change something; --all-methods takes it in"
 _METHODS = ("get", "head", "post", "put", "patch", "delete")
@@ -49,7 +51,7 @@ def from_openapi(document: Document, *, all_methods: bool = False, address: str 
     _require_one(document.where, requests)
     title = references.at(root, "info").text("title") or "the API"
     return Imported(
-        what=" ".join(title.split()),
+        what=" ".join(title.split())[:MAX_TITLE],
         address=base,
         requests=requests,
         credentials=reader.columns,
@@ -92,12 +94,15 @@ def _server(references: References, root: Node, address: str) -> tuple[str, str,
     notes = []
     if len(servers) > 1:
         notes.append(f"the first of {len(servers)} servers is taken")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise wrong(references.where, "#/servers/0/url", f"expected a URL, got {url!r}: {error}") from error
     if address:
-        parts = urlsplit(address)
-        own_path = parts.path.rstrip("/")
-        return f"{parts.scheme}://{parts.netloc}", own_path or urlsplit(url).path.rstrip("/"), tuple(notes)
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https") and parts.netloc:
+        given = urlsplit(address)
+        return f"{given.scheme}://{given.netloc}", given.path.rstrip("/") or parts.path.rstrip("/"), tuple(notes)
+    if parts.scheme in ("http", "https") and re.fullmatch(r"[^\s{}@]+", parts.netloc):
         return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/"), tuple(notes)
     notes.append(f"the document names no server with a host: {DEFAULT_ADDRESS} is put in, change it to yours")
     return DEFAULT_ADDRESS, f"/{parts.path.strip('/')}".rstrip("/"), tuple(notes)
@@ -169,8 +174,8 @@ def _unwritable(call: Call) -> str:
     body = call.body.value if call.body else None
     if not all(map(is_writable, (call.path, *call.query.values(), body))):
         return "a value is too long, too deep or too large a number for an experiment"
-    if not all(value.isprintable() and value.isascii() for value in call.headers.values()):
-        return "a header's value is not of printable ASCII"
+    if not all(can_be_sent(name, value) for name, value in call.headers.items()):
+        return "a header cannot be sent: it is not of printable ASCII, or too long"
     if not call.path.startswith("/"):
         return "its path does not begin with /"
     return ""

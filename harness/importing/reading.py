@@ -17,6 +17,7 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 200
 EXPECTED = "an OpenAPI 3 document (JSON or YAML) or a HAR file"
 
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can write it, but it is no character, and nobody can send it
 _Parser: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -137,10 +138,12 @@ def _plain(value: object, seen: dict[int, JsonValue], depth: int) -> JsonValue:
         seen[id(value)] = items
         items += [_plain(item, seen, depth + 1) for item in value]
         return items
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+    if isinstance(value, int | float | bool) or value is None:
+        return value
+    return _HALF_A_PAIR.sub("\ufffd", str(value))
 
 
 def _key(key: object) -> str:
     if isinstance(key, bool):
         return str(key).lower()
-    return "null" if key is None else str(key)
+    return "null" if key is None else _HALF_A_PAIR.sub("\ufffd", str(key))

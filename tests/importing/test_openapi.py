@@ -254,7 +254,7 @@ def test_what_an_experiment_cannot_hold_is_off() -> None:
         {"/": {"get": {}, "post": {"requestBody": {"content": content}}, "head": {"parameters": [header]}}}
     )
     assert named(imported, "/ (POST)")[0].off.startswith("a value is too long, too deep or too large a number")
-    assert named(imported, "/ (HEAD)")[0].off == "a header's value is not of printable ASCII"
+    assert named(imported, "/ (HEAD)")[0].off == "a header cannot be sent: it is not of printable ASCII, or too long"
 
 
 def test_a_document_without_operations_or_none_that_can_be_taken_in_is_refused() -> None:
@@ -266,6 +266,12 @@ def test_a_document_without_operations_or_none_that_can_be_taken_in_is_refused()
     assert str(caught.value) == (
         "d #/paths: no operation can be taken in, of 2: it may change something; --all-methods takes it in"
     )
+
+
+def test_a_server_that_is_no_url_is_told() -> None:
+    """With its place."""
+    said = refused({"/": {"get": {}}}, servers=[{"url": "http://[/"}])
+    assert said == "d #/servers/0/url: expected a URL, got 'http://[/': Invalid IPv6 URL"
 
 
 @pytest.mark.parametrize(

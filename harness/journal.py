@@ -184,6 +184,9 @@ class Generator(Event):
     gc_us: int = 0
 
 
+NULL_TARGET, LAST_STEP, OTHER_LOAD = "the null target itself", "the highest rate tried", "other load on this machine"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest(Event):
     """What this machine's generator carried against a target that answers at once, measured before the run.
@@ -203,6 +206,11 @@ class SelfTest(Event):
     rate_bound: str = ""
     users_bound: str = ""
     user_bytes: int = 0
+
+    @property
+    def at_least(self) -> bool:
+        """Whether something else than the generator ended the measurement: it carries `per_s` or more."""
+        return self.rate_bound in (NULL_TARGET, LAST_STEP, OTHER_LOAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

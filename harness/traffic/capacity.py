@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.histogram import decode
-from harness.journal import Generator
+from harness.journal import LAST_STEP, NULL_TARGET, OTHER_LOAD, Generator
 
 LAG_LIMIT_US = 10_000
 CPU_LIMIT = 0.95
@@ -35,11 +35,7 @@ _MEMORY_SHARE = 0.9
 LAG = "event loop lag"
 CPU = "CPU of a worker"
 SCHEDULE = "arrivals not begun"
-TARGET = "the null target itself"
-SEARCH = "the highest rate tried"
-DISTURBED = "other load on this machine"
-AT_LEAST = (TARGET, SEARCH, DISTURBED)
-"""Bounds that are not the generator's own: it carries so much or more."""
+TARGET, SEARCH, DISTURBED = NULL_TARGET, LAST_STEP, OTHER_LOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """The answer. `bound` says what kept the generator from more; with one of AT_LEAST it is not known what it carries.
+    """The answer. `bound` says what kept the generator from more; see `SelfTest.at_least`.
 
     The lateness is that of `per_s`, or of the last step when no rate was carried.
     """

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from harness.errors import BadInput
 from harness.experiment import Experiment, Stage
-from harness.journal import SelfTest
-from harness.traffic.capacity import AT_LEAST, DISTURBED
+from harness.journal import OTHER_LOAD, SelfTest
 from harness.traffic.locust_check import UserClass
 
 MUCH_RATE, MANY_USERS = 200.0, 1_000
@@ -73,10 +72,10 @@ def described(test: SelfTest) -> str:
     """What was measured, in a line."""
     words = f"{test.client} in {test.workers} process{'es' * (test.workers != 1)}"
     users = f"room for {test.users:,} users ({test.users_bound})"
-    if test.rate_bound == DISTURBED:
+    if test.rate_bound == OTHER_LOAD:
         seen = f"{test.per_s:,.0f}/s were carried, " if test.per_s else ""
-        return f"{words}: {seen}more could not be tried: {DISTURBED} holds its event loop up; {users}"
-    least = "at least " if test.rate_bound in AT_LEAST else ""
+        return f"{words}: {seen}more could not be tried: {OTHER_LOAD} holds its event loop up; {users}"
+    least = "at least " if test.at_least else ""
     return f"{words} carries {least}{test.per_s:,.0f}/s (event loop lag P99 {test.lag_p99_us / 1000:.1f} ms), {users}"
 
 
@@ -91,10 +90,10 @@ def require_carried(test: SelfTest, plan: Planned) -> str:
         return ""
     wanted = f"{plan.stage} plans {plan.per_s:,.0f}/s"
     if plan.per_s > test.per_s:
-        if test.rate_bound not in AT_LEAST:
+        if not test.at_least:
             raise BadInput(f"{measured}; {wanted}", hint=_HINT)
         return f"{measured}; {wanted}: whether it keeps up is not known"
-    if test.rate_bound not in AT_LEAST and plan.per_s > NEAR * test.per_s:
+    if not test.at_least and plan.per_s > NEAR * test.per_s:
         return f"{measured}; {wanted}, more than {NEAR:.0%} of it"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -72,7 +73,9 @@ class _Builder:
 
 def plain(value: Any) -> str:
     """A value as text: true, null, 5, and JSON for what has an inside."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int else json.dumps(value, ensure_ascii=False)
 
 
 def header_value(value: Any) -> str:
@@ -85,12 +88,19 @@ def header_value(value: Any) -> str:
 
 def percent(value: Any) -> str:
     """A value in a path or query: everything but letters, digits and -._~ is escaped (RFC 3986, 2.1)."""
-    return quote(plain(value), safe="")
+    text = plain(value)
+    return text if text.isalnum() and text.isascii() else quote(text, safe="")  # ids are, and are the most
 
 
 def form_value(value: Any) -> str:
     """A value as an HTML form sends it."""
-    return quote_plus(plain(value))
+    text = plain(value)
+    return text if text.isalnum() and text.isascii() else quote_plus(text)
+
+
+def json_value(value: Any) -> str:
+    """A value in JSON."""
+    return encode_basestring_ascii(value) if type(value) is str else json.dumps(value)
 
 
 def text_of(written: str, encode: Encode = plain) -> Text:
@@ -144,7 +154,7 @@ def _write(tree: object, builder: _Builder) -> None:
     elif isinstance(tree, str):
         parts = parts_of(tree)
         if len(parts) == 1 and isinstance(parts[0], Value):
-            builder.value(parts[0].name, json.dumps)
+            builder.value(parts[0].name, json_value)
         else:
             builder.literal('"')
             builder.text(tree, _inside_json, _inside_json)
@@ -154,4 +164,4 @@ def _write(tree: object, builder: _Builder) -> None:
 
 
 def _inside_json(value: Any) -> str:
-    return json.dumps(plain(value))[1:-1]
+    return encode_basestring_ascii(plain(value))[1:-1]

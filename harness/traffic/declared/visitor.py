@@ -31,17 +31,15 @@ class Supply:
         self._next_user += self._workers
         return number
 
-    def of_iteration(self) -> dict[str, Any]:
-        """The values that only one iteration has. Raises RanOutError."""
-        values: dict[str, Any] = {}
+    def add_to(self, values: dict[str, Any]) -> None:
+        """Put in the values that only one iteration has. Raises RanOutError."""
         for feed in self.iteration_feeds:
-            values |= feed.take()
+            values.update(feed.take())
         if "seq" in self._unique:
             values["seq"] = self._next_iteration
             self._next_iteration += self._workers
         if "uuid" in self._unique:
             values["uuid"] = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
-        return values
 
 
 class Visitor:
@@ -66,7 +64,8 @@ class Visitor:
                 of_user |= feed.take()
             self._of_user = of_user
         if supply.varies:
-            self.values = {**self._of_user, **supply.of_iteration()}
+            self.values = self._of_user.copy()
+            supply.add_to(self.values)
 
     def log_in(self) -> None:
         """The login is done: what it extracted is the user's from now on."""

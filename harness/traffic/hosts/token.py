@@ -18,8 +18,11 @@ _HINT = f'make one: python3 -c "import secrets; print(secrets.token_urlsafe(32))
 
 
 def given_token(file: Path | None) -> bytes:
-    """The token of `--token-file`, else of the environment; empty when there is none. Raises BadInput."""
-    where, token = TOKEN, os.environ.get(TOKEN, "")
+    """The token of `--token-file`, else of the environment; empty when there is none. Raises BadInput.
+
+    It is taken out of the environment: nothing that this process starts is to see it.
+    """
+    where, token = TOKEN, os.environ.pop(TOKEN, "")
     if file is not None:
         where = str(file)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def test_the_token_is_of_the_file_then_of_the_environment(tmp_path: Path, monkey
         required_token(None)
     monkeypatch.setenv("HARNESS_TOKEN", "e" * 16)
     assert required_token(None) == b"e" * 16
+    assert "HARNESS_TOKEN" not in os.environ  # services, scenarios and commands inherit what is left
     file = tmp_path / "token"
     file.write_text("f" * 20 + "\n")
     assert given_token(file) == b"f" * 20

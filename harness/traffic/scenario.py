@@ -11,6 +11,11 @@ from typing import Any
 
 _HINT_IMPORT = "the scenario must import without error; try: python {path}"
 _HINT_MODULE = "install it into the harness's Python: {python} -m pip install {name}"
+_PACKAGES = {
+    "grpc": "grpcio", "grpc_health": "grpcio-health-checking", "psycopg": "'psycopg[binary]'",
+    "websocket": "websocket-client",
+}  # fmt: skip
+"""What to install, where that is not called as the import."""
 _HINT_CLASS = "add a class such as: class Visitor(HttpUser) with at least one @task"
 
 
@@ -54,7 +59,8 @@ def load(path: Path, loader: Callable[[str], tuple[dict[str, Any], list[Any]]]) 
 def _import_error(path: Path, error: BaseException) -> ScenarioError:
     hint = _HINT_IMPORT.format(path=path)
     if isinstance(error, ModuleNotFoundError) and error.name:
-        hint = _HINT_MODULE.format(python=sys.executable, name=error.name.partition(".")[0])
+        module = error.name.partition(".")[0]
+        hint = _HINT_MODULE.format(python=sys.executable, name=_PACKAGES.get(module, module))
     if isinstance(error, SyntaxError):
         place = f"{error.filename}:{error.lineno}"
         return ScenarioError(f"{type(error).__name__}: {error.msg}", where=place, hint=hint)

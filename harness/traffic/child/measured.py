@@ -9,53 +9,52 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import gevent
 from gevent import getcurrent
 from locust.event import EventHook
 
-from harness.traffic.child.hooks import PACE, replace
-from harness.traffic.recorder import OpenRequest, Recorder
+from harness.traffic.child.hooks import replace
+from harness.traffic.recorder import OpenRequest
 
 
-def install(
-    event: EventHook,
-    recorder: Recorder,
-    now: Callable[[], int],
-    limit_s: float,
-    endpoint_of: Callable[[Any, Any], str],
-    token: str,
-) -> None:
-    """Replace EventHook.measure for the request `event`. `token` names the greenlet's attribute that holds its open
-    request, which the books' listener of the event closes; `limit_s` is the time limit of each request."""
-    stock = EventHook.measure
+class Keeper(Protocol):
+    """What we ask of the books."""
 
-    def begin(request_type: Any, name: Any) -> OpenRequest:
-        pace = getattr(getcurrent(), PACE, None)
-        return recorder.open(endpoint_of(request_type, name), now(), pace.lag_ns if pace is not None else 0)
+    def open(self, user: Any, method: str, name: str) -> OpenRequest:
+        """A request is sent now; `user` is whoever has the pace: a user or its greenlet."""
 
-    def end(request: OpenRequest, meta: dict[str, Any], begun_ns: int) -> None:
-        if request.closed:  # the run was over before the answer came: lost, and counted so
-            return
-        meta["response_time"] = (now() - begun_ns) / 1e6
-        greenlet = getcurrent()
-        outer = getattr(greenlet, token, None)
-        setattr(greenlet, token, request)
-        try:
-            event.fire(**meta)
-        finally:
-            setattr(greenlet, token, outer)
+    def fire(self, token: OpenRequest, event: Any, meta: dict[str, Any]) -> None:
+        """It is over: tell everybody by the event."""
+
+    def abandon(self, token: OpenRequest, error: BaseException) -> None:
+        """Its user was killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The blocks of one request `event`; `limit_s` is the time limit of each request."""
+
+    event: EventHook
+    books: Keeper
+    limit_s: float
+
+    def install(self) -> None:
+        """Take the place of EventHook.measure, for our event alone."""
+        stock, ours = EventHook.measure, self._block
+
+        def measure(hook: EventHook, *args: Any, **kwargs: Any) -> Any:
+            return ours(*args, **kwargs) if hook is self.event else stock(hook, *args, **kwargs)
+
+        replace(EventHook, "measure", measure)
 
     @contextlib.contextmanager
-    def measure(
-        hook: EventHook, request_type: str, name: str, response_length: int = 0, context: Any = None
+    def _block(
+        self, request_type: str, name: str, response_length: int = 0, context: Any = None
     ) -> Iterator[dict[str, Any]]:
-        if hook is not event:
-            with stock(hook, request_type, name, response_length, context) as other:
-                yield other
-            return
         meta: dict[str, Any] = {
             "request_type": request_type,
             "name": name,
@@ -64,23 +63,26 @@ def install(
             "exception": None,
             "start_time": time.time(),
         }
-        begun_ns = now()
-        request = begin(request_type, name)
-        request.timer = timer = gevent.Timeout.start_new(limit_s)
+        begun_ns = time.monotonic_ns()
+        request = self.books.open(getcurrent(), request_type, name)
+        request.timer = timer = gevent.Timeout.start_new(self.limit_s)
         try:
             yield meta
-        except gevent.GreenletExit:
-            recorder.lose(request)
+        except gevent.GreenletExit as error:
+            self.books.abandon(request, error)
             raise
         except BaseException as error:
             limit_struck = error is timer
-            meta["exception"] = TimeoutError(f"no answer within {limit_s:.3g} s") if limit_struck else error
-            end(request, meta, begun_ns)
+            meta["exception"] = TimeoutError(f"no answer within {self.limit_s:.3g} s") if limit_struck else error
+            self._fire(request, meta, begun_ns)
             if not limit_struck and not isinstance(error, Exception):
                 raise
         else:
-            end(request, meta, begun_ns)
+            self._fire(request, meta, begun_ns)
         finally:
             timer.close()
 
-    replace(EventHook, "measure", measure)
+    def _fire(self, request: OpenRequest, meta: dict[str, Any], begun_ns: int) -> None:
+        if not request.closed:  # else the run was over before the answer came: lost, and counted so
+            meta["response_time"] = (time.monotonic_ns() - begun_ns) / 1e6
+            self.books.fire(request, self.event, meta)

@@ -21,8 +21,8 @@ from locust.clients import ResponseContextManager as HttpAnswer
 from locust.contrib.fasthttp import FastHttpSession, FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager as FastAnswer
 
-from harness.traffic.child import measured
 from harness.traffic.child.hooks import CONTROL_FLOW, PACE, replace
+from harness.traffic.child.measured import Measured
 from harness.traffic.failures import bounded, classify, message_of
 from harness.traffic.fast.answer import Response
 from harness.traffic.fast.session import Session
@@ -64,7 +64,7 @@ class Books:
         for answer in (FastAnswer, HttpAnswer):
             replace(answer, "_report_request", self._wrap_report(answer._report_request))
             replace(answer, "__exit__", self._wrap_exit(answer.__exit__))
-        measured.install(events.request, self._recorder, self._now, self._timeout_s, self._endpoint, _TOKEN)
+        Measured(event=events.request, books=self, limit_s=self._timeout_s).install()
         FastUser.timeout = self._timeout_s
         Session.recording = self
         events.request._handlers.insert(0, self.listener)

@@ -27,6 +27,7 @@ CLOSE_ENOUGH = 1.15
 """The highest rate that was carried and the lowest that was not are no further apart than this factor."""
 _MOST_GROWTH = 8.0
 _LEAST_GROWTH = 1.25
+_LEAST_FIRST = 0.25
 _FULL_CPU = 0.85
 _IDLE_CPU = 0.6
 _FILES_KEPT = 64
@@ -104,7 +105,7 @@ def sample_of(per_s: float, rows: Iterable[Generator], *, whole: bool, target_cp
 
 def first_rate(per_s: float, cpu: float) -> float:
     """Where to begin, after a warm-up at `per_s` that took the busiest worker `cpu` of a core."""
-    return per_s * min(_MOST_GROWTH, max(1.0, _IDLE_CPU / max(cpu, 0.01)))
+    return per_s * min(_MOST_GROWTH, max(_LEAST_FIRST, _IDLE_CPU / max(cpu, 0.01)))
 
 
 def next_rate(first: float, samples: Sequence[Sample], most_steps: int = MOST_STEPS) -> float | None:

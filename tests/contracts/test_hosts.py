@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.clients.poll import poll
 from harness.clock import Inbox, SystemClock
 from harness.errors import EnvironmentBroke, ExitCode
 from harness.experiment import TrafficSpec, WorkersSpec
@@ -25,8 +27,11 @@ from harness.traffic import Load
 from harness.traffic.hosts.gate import Gate
 from harness.traffic.hosts.handshake import About, HarnessSide, WorkerSide
 from harness.traffic.hosts.link import Link, read_line, send_line
+from harness.traffic.hosts.remote import Host
+from harness.traffic.hosts.shipment import pack
 from harness.traffic.hosts.token import about_this
 from harness.traffic.locust import LocustTraffic
+from harness.traffic.settings import ChildSettings
 from tests.contracts.test_traffic import SCENARIOS, collect
 from tests.traffic.target import Target
 
@@ -167,12 +172,7 @@ def test_two_joined_workers_count_what_the_target_counts(tmp_path: Path) -> None
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
     """Whether a condition comes true in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
+    return poll(condition, int(seconds * S))
 
 
 def handmade(where: str, about: About, token: bytes = TOKEN.encode()) -> dict[str, object]:
@@ -252,6 +252,47 @@ def test_a_worker_refuses_another_version_and_a_harness_that_does_not_know_the_t
             assert "Traceback" not in said
 
 
+def test_the_run_clock_s_zero_is_told_in_the_worker_s_own_clock(tmp_path: Path) -> None:
+    """A worker whose clock is five seconds ahead: the offset is found, and the child there is given its own origin."""
+    ahead_ns = 5 * S
+    ours, theirs = _tcp_pair()
+    link = Link(theirs, out=b"w" * 32, back=b"h" * 32)
+    host = Host(Link(ours, out=b"h" * 32, back=b"w" * 32), about_this(), "10.0.0.9", far=True)
+    started: list[dict[str, Any]] = []
+
+    def work() -> None:
+        while not started:
+            record = link.record()
+            if "ping" in record:
+                now_ns = time.monotonic_ns() + ahead_ns
+                link.tell({"pong": record["ping"], "there": [now_ns, now_ns]})
+            elif "start" in record:
+                started.append(record["start"])
+
+    working = threading.Thread(target=work, daemon=True)
+    working.start()
+    host.open()
+    assert host.measured.wait(5)
+    assert host.offset is not None
+    assert abs(host.offset.offset_ns - ahead_ns) <= host.offset.uncertainty_ns
+    shipment = pack(SCENARIOS / "paced.py", SCENARIOS)
+    child = host.begin(ChildSettings(role="worker", scenario="x", origin_ns=1000), shipment, tmp_path / "log")
+    working.join(5)
+    config = started[0]["settings"]["config"]
+    assert config["origin_ns"] == 1000 + host.offset.offset_ns
+    assert config["scenario"] == "paced.py"
+    child.send_signal(signal.SIGKILL)
+    assert child.exited(time.monotonic() + 1)
+    link.close()
+
+
+def _tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+        return ours, theirs
+
+
 def test_too_few_workers_end_the_start_with_one_line(tmp_path: Path) -> None:
     """One of two joins: the start fails in time, says so, and the one that came waits again."""
     with Target() as target, site(tmp_path, expect=2, within_s=2.5) as here:
@@ -323,6 +364,7 @@ def alive(pid: int) -> bool:
 PARENT = """
 import sys, time
 from pathlib import Path
+from harness.clients.poll import poll
 from harness.clock import Inbox, SystemClock
 from harness.experiment import TrafficSpec, WorkersSpec
 from harness.traffic import Load

@@ -5,6 +5,7 @@ Thresholds are named here, once, with their reason. Each guard is one function: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from harness.evidence import DEFECTS, Defect, Evidence, Window
@@ -22,6 +23,11 @@ SILENT_SHARE = 0.05
 WORKER_NOTICE_NS = 5 * NS_PER_S
 # A part of ours that hangs is noticed up to this long after it began to.
 BREAK_NOTICE_NS = 15 * NS_PER_S
+
+# Arrivals are drawn: their number lies within 5 sigma of what the line says but for one window in a million. Beyond
+# that, this share may be missing before the rate was not the one asked for.
+ARRIVALS_SIGMAS = 5
+ARRIVALS_SHARE = 0.01
 
 # Of the iterations begun, this share may end by an exception of the scenario's own code before its checks are in doubt.
 RAISED_SHARE = 0.005
@@ -64,6 +70,10 @@ def lag_limit_us(evidence: Evidence) -> float:
 
 
 def _generator_limited(window: Window, evidence: Evidence) -> str:
+    return _overloaded(window, evidence) or _short_of_load(window)
+
+
+def _overloaded(window: Window, evidence: Evidence) -> str:
     generator = window.generator
     if generator.cpu_max > GENERATOR_CPU_LIMIT:
         return (
@@ -73,9 +83,29 @@ def _generator_limited(window: Window, evidence: Evidence) -> str:
     if generator.lag_p99_us is not None and generator.lag_p99_us > limit_us:
         seen, allowed = format_duration(generator.lag_p99_us * 1000), format_duration(limit_us * 1000)
         return f"event-loop lag P99 {seen} (limit {allowed})"
-    if window.generator.workers and not window.fault and window.generator.users < window.users:
-        return f"{generator.users} of {window.users} users were there"
     return ""
+
+
+def _short_of_load(window: Window) -> str:
+    generator = window.generator
+    if not generator.workers or window.fault:
+        return ""
+    if window.unit == "users":
+        return f"{generator.users} of {window.users} users were there" if generator.users < window.users else ""
+    wanted = (window.intended or 0.0) * len(window.seconds)
+    came = generator.begun + generator.not_started
+    least = wanted * (1 - ARRIVALS_SHARE) - ARRIVALS_SIGMAS * math.sqrt(wanted)
+    return f"{came:,} of {wanted:,.0f} arrivals came" if came < least else ""
+
+
+def _not_started(window: Window, evidence: Evidence) -> str:
+    """Who kept the users busy is said too: the target that answers slowly, unless the generator itself was late."""
+    missing = window.generator.not_started
+    if not missing:
+        return ""
+    own = _overloaded(window, evidence)
+    blame = f"the generator kept them: {own}" if own else "they waited for the target, not for the generator"
+    return f"{missing:,} of {window.generator.due:,} arrivals; {blame}"
 
 
 def _scenario_raised(window: Window, evidence: Evidence) -> str:
@@ -139,6 +169,7 @@ GUARDS: dict[str, tuple[Guard, bool]] = {
     "run broke": (_run_broke, False),
     "worker lost": (_worker_lost, False),
     "generator limited": (_generator_limited, False),
+    "arrivals not started": (_not_started, True),
     "scenario raised": (_scenario_raised, True),
     "requests lost": (_requests_lost, True),
     "not accounted": (_not_accounted, True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.evidence import Evidence
+from harness.evidence import Evidence, Window
 from harness.evidence.defects import defects_of
 from harness.evidence.measure import measure
 from harness.journal import FaultInjected
@@ -49,3 +49,47 @@ def test_a_fault_that_never_came_was_not_felt() -> None:
     ]
     fault = next(one for one in measure(events).faults if one.name == "slow-db")
     assert (fault.in_force_ns, fault.felt, fault.proof) == (None, None, "")
+
+
+def arriving(
+    *, begun: int, not_started: int = 0, cpu: float = 0.2, intended: float = 100.0
+) -> dict[str, tuple[bool, str]]:
+    """Defects of a window of the open model at 100/s for 20 s: kind -> (does it flatter the target, detail)."""
+    evidence = measure(synthetic_ladder(hold_s=20))
+    window: Window = next(one for one in evidence.windows if not one.fault and one.role == "stress")
+    generator = replace(
+        window.generator, users=3, begun=begun, not_started=not_started, due=begun + not_started, cpu_max=cpu
+    )
+    window = replace(
+        window, unit="rate", users=0, rate=100.0, intended=intended, generator=generator, first=100, last=120
+    )
+    found = defects_of(window, evidence)
+    return {defect.kind: (defect.flatters, defect.detail) for defect in found if defect.kind != "clock jump"}
+
+
+def test_arrivals_that_came_as_the_line_said_are_no_defect() -> None:
+    """2,000 are expected; drawn, they may be some 5 sigma fewer, and a handful of users is enough for them."""
+    assert arriving(begun=2000) == arriving(begun=1770) == {}
+
+
+def test_too_few_arrivals_are_the_generator_s_limit() -> None:
+    """Fewer than chance explains, or the mean of a curve that was not followed: the load was not the one asked for."""
+    flatters, detail = arriving(begun=1700)["generator limited"]
+    assert not flatters
+    assert detail.endswith("1,700 of 2,000 arrivals came")
+    assert "generator limited" in arriving(begun=2000, intended=150.0)
+
+
+def test_arrivals_that_were_not_started_flatter_the_target() -> None:
+    """One is enough to block a pass: it would have waited. It is load that came, not load that was missing."""
+    assert arriving(begun=1999, not_started=1).keys() == {"arrivals not started"}
+    flatters, detail = arriving(begun=1000, not_started=1000)["arrivals not started"]
+    assert flatters
+    assert "1,000 of 2,000 arrivals; they waited for the target" in detail
+
+
+def test_who_kept_the_users_busy_is_said() -> None:
+    """A generator without CPU keeps them itself: both defects then name it, and no verdict stands."""
+    found = arriving(begun=1000, not_started=1000, cpu=0.97)
+    assert "the generator kept them: the busiest worker used 97" in found["arrivals not started"][1]
+    assert "generator limited" in found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ import gevent
 import locust
 from locust.exception import CatchResponseError, StopUser
 
-from harness.datafile import BadData, read_rows
+from harness.datafile import BadData, columns_of, read_rows
 from harness.declared import Between, DeclaredTraffic, from_json
 from harness.traffic.child.hooks import PACE
 from harness.traffic.declared.checks import NotAsExpectedError
@@ -103,6 +103,12 @@ class DeclaredUser(FastUser):
         super().__init__(environment)
         self.visitor = Visitor(self.supply)
 
+    def on_start(self) -> None:
+        """The login. When it fails, or there is no row to do it with, the first iteration meets that again."""
+        with contextlib.suppress(RanOutError):
+            self.visitor.greet()
+            self._log_in()
+
     def iterate(self) -> None:
         """One iteration: the login if that is still to be done, then what is picked."""
         visitor = self.visitor
@@ -113,11 +119,14 @@ class DeclaredUser(FastUser):
             if getattr(getattr(self, PACE, None), "await_arrival", None) is not None:
                 return  # open model: arrivals keep coming, and find nothing to do
             raise StopUser from None
-        if not visitor.logged_in:
-            if not self._do(self.supply.program.login):
-                return
-            visitor.log_in()
-        self._do(visitor.pick())
+        if visitor.logged_in or self._log_in():
+            self._do(visitor.pick())
+
+    def _log_in(self) -> bool:
+        if self.visitor.logged_in or not self._do(self.supply.program.login):
+            return self.visitor.logged_in
+        self.visitor.log_in()
+        return True
 
     def _do(self, steps: tuple[Planned, ...]) -> bool:
         """The steps one after another, until one fails."""
@@ -164,9 +173,12 @@ def load_declared(settings: ChildSettings) -> Loaded:
     base = Path(settings.base_dir)
     program = compiled(traffic, lambda file: _read(base / file))
     supply = Supply(
-        program, _feeds(traffic, settings, base), worker=settings.worker, workers=settings.workers, seed=settings.seed
+        program,
+        _feeds(traffic, program.names, settings, base),
+        worker=settings.worker,
+        workers=settings.workers,
+        seed=settings.seed,
     )
-    gc.freeze()  # rows are many, and stay
     writer = writer_for(settings.address, ())
     orders = [step for steps in (program.login, *program.activities) for step in steps if isinstance(step, Order)]
     members = {
@@ -189,16 +201,24 @@ def attach(loaded: Loaded, events: Any, tell: Callable[[str], None], count_raise
             events.test_stop.add_listener(found.notes.sum_up)
 
 
-def _feeds(traffic: DeclaredTraffic, settings: ChildSettings, base: Path) -> tuple[Feed, ...]:
+def _feeds(traffic: DeclaredTraffic, names: frozenset[str], settings: ChildSettings, base: Path) -> tuple[Feed, ...]:
+    """The worker's share of all data. The others only see that the files are as they were when they were checked."""
     feeds = []
     for source in traffic.data:
+        path = base / source.file
         try:
-            rows = read_rows(base / source.file)
+            columns = columns_of(path)
+            there = {f"{source.name}.{column}" for column in columns}
+            missing = [name for name in sorted(names - there) if name.startswith(f"{source.name}.")]
+            if missing:
+                raise BadData(f"has no column for {missing[0]}", line=1)
+            rows = read_rows(path) if settings.role == "worker" else ()
             deal = {"worker": settings.worker, "workers": settings.workers, "seed": settings.seed}
             feeds.append(Feed(source, rows, **deal))
         except BadData as error:
-            where = f"{base / source.file}:{error.line}" if error.line else str(base / source.file)
-            raise ScenarioError(str(error), where=where, hint=error.hint) from error
+            where = f"{path}:{error.line}" if error.line else str(path)
+            hint = error.hint or "the file is not what it was when the experiment was read"
+            raise ScenarioError(str(error), where=where, hint=hint) from error
     return tuple(feeds)
 
 

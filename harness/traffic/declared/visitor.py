@@ -31,10 +31,13 @@ class Supply:
         self._next_user += self._workers
         return number
 
-    def add_to(self, values: dict[str, Any]) -> None:
-        """Put in the values that only one iteration has. Raises RanOutError."""
+    def add_rows(self, values: dict[str, Any]) -> None:
+        """Put in the rows that only one iteration has. Raises RanOutError."""
         for feed in self.iteration_feeds:
             values.update(feed.take())
+
+    def add_unique(self, values: dict[str, Any]) -> None:
+        """Put in what nobody else has, as far as anybody asks for it."""
         if "seq" in self._unique:
             values["seq"] = self._next_iteration
             self._next_iteration += self._workers
@@ -55,17 +58,22 @@ class Visitor:
         self._at = int(phase_of(self.number, supply.seed) * len(supply.program.picks))
         self.values: dict[str, Any] = {}
 
-    def begin(self) -> None:
-        """A new iteration, with the user's own values and those that are drawn for it. Raises RanOutError."""
-        supply = self._supply
+    def greet(self) -> None:
+        """Begin to be there, with rows of its own; what is drawn for an iteration is still to come. RanOutError."""
         if self._of_user is None:
             of_user: dict[str, Any] = {"user_number": self.number}
-            for feed in supply.user_feeds:
+            for feed in self._supply.user_feeds:
                 of_user |= feed.take()
             self._of_user = of_user
-        if supply.varies:
+        if self._supply.varies:
             self.values = self._of_user.copy()
-            supply.add_to(self.values)
+            self._supply.add_unique(self.values)
+
+    def begin(self) -> None:
+        """A new iteration, with the user's own values and those that are drawn for it. Raises RanOutError."""
+        if self._supply.varies or self._of_user is None:
+            self.greet()
+            self._supply.add_rows(self.values)
 
     def log_in(self) -> None:
         """The login is done: what it extracted is the user's from now on."""

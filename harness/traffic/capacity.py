@@ -4,7 +4,7 @@ A step of the search is a rate held for a second against a target that answers a
 loop's lateness has its P99 below 10 ms, when no worker's core is used up, and when what was due was begun. From one
 step's CPU the next rate is foretold; what fails is closed in on by bisection (of ratios: rates span three decades).
 
-A loop that is late while its worker leaves a core half idle was held up by other processes. Such a step is taken
+A worker that is late while it leaves a core half idle was held up by other processes. Such a step is taken
 again, and when that does not help the search ends: what the generator carries is then not known.
 """
 
@@ -28,6 +28,7 @@ CLOSE_ENOUGH = 1.15
 _MOST_GROWTH = 8.0
 _LEAST_GROWTH = 1.25
 _LEAST_FIRST = 0.25
+_LEAST_DIFFERENCE = 0.01
 _FULL_CPU = 0.85
 _IDLE_CPU = 0.6
 _FILES_KEPT = 64
@@ -57,12 +58,14 @@ class Sample:
     def broken_by(self) -> str:
         """What kept the rate from being carried, the empty string when it was."""
         if self.lag_p99_us >= LAG_LIMIT_US:
-            return LAG if self.cpu >= _IDLE_CPU else DISTURBED
-        if self.cpu > CPU_LIMIT:
-            return CPU
-        if self.begun is not None and self.begun < LEAST_BEGUN:
-            return SCHEDULE
-        return ""
+            why = LAG
+        elif self.cpu > CPU_LIMIT:
+            why = CPU
+        elif self.begun is not None and self.begun < LEAST_BEGUN:
+            why = SCHEDULE
+        else:
+            return ""
+        return why if self.cpu >= _IDLE_CPU else DISTURBED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,7 @@ def sample_of(per_s: float, rows: Iterable[Generator], *, whole: bool, target_cp
 
 def first_rate(per_s: float, cpu: float) -> float:
     """Where to begin, after a warm-up at `per_s` that took the busiest worker `cpu` of a core."""
-    return per_s * min(_MOST_GROWTH, max(_LEAST_FIRST, _IDLE_CPU / max(cpu, 0.01)))
+    return per_s * min(_MOST_GROWTH, max(_LEAST_FIRST, _IDLE_CPU / max(cpu, _LEAST_DIFFERENCE)))
 
 
 def next_rate(first: float, samples: Sequence[Sample], most_steps: int = MOST_STEPS) -> float | None:
@@ -118,8 +121,7 @@ def next_rate(first: float, samples: Sequence[Sample], most_steps: int = MOST_ST
         return samples[-1].per_s if _tries(samples) < MOST_TRIES else None
     good, bad = _bracket(samples)
     if bad is None:
-        growth = _FULL_CPU / max(samples[-1].cpu, 0.01)
-        return samples[-1].per_s * min(_MOST_GROWTH, max(_LEAST_GROWTH, growth))
+        return _foretold(samples)
     if good is None:
         return bad.per_s / 2
     return None if bad.per_s / good.per_s <= CLOSE_ENOUGH else math.sqrt(bad.per_s * good.per_s)
@@ -152,6 +154,14 @@ def users_held(room: Room, workers: int) -> tuple[int, str]:
         (int(_MEMORY_SHARE * room.memory_bytes / max(room.user_bytes, 1.0)), "memory"),
     ]
     return min(bounds)
+
+
+def _foretold(samples: Sequence[Sample]) -> float:
+    """The rate that nearly fills the busiest core: on the line through the last two that were carried, or through 0."""
+    good = sorted((sample.per_s, sample.cpu) for sample in samples if not sample.broken_by)
+    (below, idle), (per_s, cpu) = good[-2] if len(good) > 1 else (0.0, 0.0), good[-1]
+    slope = (per_s - below) / (cpu - idle) if cpu - idle > _LEAST_DIFFERENCE else per_s / max(cpu, _LEAST_DIFFERENCE)
+    return min(_MOST_GROWTH * per_s, max(_LEAST_GROWTH * per_s, per_s + slope * (_FULL_CPU - cpu)))
 
 
 def _tries(samples: Sequence[Sample]) -> int:

@@ -110,7 +110,8 @@ class _Bench:
         few = self._rows(FEW_PER_S, _SHORT_STEP_NS)
         many = self._rows(MANY_PER_S)
         warm = sample_of(MANY_PER_S, many, whole=False, target_cpu=0.0)
-        first = first_rate(MANY_PER_S, warm.cpu)
+        begun = sum(row.begun for row in many)
+        first = first_rate(begun, warm.cpu) if begun else MANY_PER_S
         samples: list[Sample] = []
         while (rate := next_rate(first, samples)) is not None:
             say(f"{rate:,.0f}/s")

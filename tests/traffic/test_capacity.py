@@ -97,6 +97,7 @@ def test_the_next_rate_lies_between_what_was_carried_and_what_was_not() -> None:
         (replace(WELL, lag_p99_us=math.inf), LAG),
         (replace(WELL, cpu=0.96), CPU),
         (replace(WELL, begun=0.98), SCHEDULE),
+        (replace(WELL, begun=0.98, cpu=0.4), DISTURBED),
         (replace(WELL, begun=None), ""),
     ],
 )

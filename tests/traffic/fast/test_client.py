@@ -268,3 +268,46 @@ def test_hosts_that_are_not_there_are_connect_failures(answers: Found) -> None:
     assert "ConnectionRefusedError" in closed["kinds"]
     assert "gaierror" in unknown["kinds"]
     assert closed["status"] == unknown["status"] == 0
+
+
+LEAVING = """
+import os, sys, gevent
+from gevent.pool import Group
+from locust import task
+from locust.env import Environment
+from harness.traffic import FastUser
+
+class Visitor(FastUser):
+    host = sys.argv[1]
+
+    @task
+    def ask(self):
+        self.client.get("/ok")
+        gevent.sleep(60)
+
+group, environment = Group(), Environment(user_classes=[Visitor])
+before = len(os.listdir("/proc/self/fd"))
+users = [Visitor(environment) for _ in range(20)]
+for user in users:
+    user.start(group)
+with gevent.Timeout(20):
+    while len(os.listdir("/proc/self/fd")) - before < 20 or any(user.client._idle is None for user in users):
+        gevent.sleep(0.02)
+held = len(os.listdir("/proc/self/fd")) - before
+group.kill()
+print(held >= 20, len(os.listdir("/proc/self/fd")) - before < 5)
+"""
+
+
+def test_a_user_that_ends_leaves_no_connection() -> None:
+    """Twenty users hold twenty files while they live, and none when they were stopped."""
+    with OddServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", LEAVING, server.address],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
+        )
+    assert done.stdout.split() == ["True", "True"], done.stderr

@@ -18,7 +18,8 @@ events {{ }}
 http {{ access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder}; client_max_body_size 50m; client_body_buffer_size 20m;
   root {folder};
-  server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
+  server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
     location / {{ return 200 "$ssl_protocol $ssl_server_name $request_method"; }}
     location /file/ {{ alias {folder}/; }}
     location /body {{ proxy_pass http://127.0.0.1:{port2}/; }} }}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,12 +18,15 @@ from urllib.parse import parse_qsl
 import pytest
 
 from harness.clock import Inbox, SystemClock
-from harness.experiment import TrafficSpec
+from harness.experiment import TrafficSpec, WorkersSpec
 from harness.journal import Event, Exemplar, Generator, Traffic, Trouble
 from harness.loader.problems import Problems
 from harness.loader.traffic import check_declared, read_traffic
 from harness.traffic import Load
+from harness.traffic.hosts.gate import Gate
+from harness.traffic.hosts.token import about_this
 from harness.traffic.locust import LocustTraffic
+from tests.contracts.test_hosts import TOKEN, Worker
 from tests.contracts.test_traffic import collect, drive
 from tests.traffic.target import Target
 
@@ -308,3 +313,43 @@ def test_arrivals_that_find_no_row_are_counted_as_ended_by_the_scenario(tmp_path
     assert troubles(events) == ["items.jsonl ran out after 3 rows"]
     generators = [event for event in events if isinstance(event, Generator)]
     assert sum(event.raised for event in generators) == sum(event.begun for event in generators) - 3 > 30
+
+
+def test_workers_elsewhere_get_the_data_and_their_own_rows(tmp_path: Path) -> None:
+    """Two that joined: the files travel with the experiment, and each row still goes to one user only."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "users.csv").write_text("name\n" + "".join(f"u{number}\n" for number in range(6)))
+    (tmp_path / "body.bin").write_bytes(b"\x01")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    workers = WorkersSpec(expect=2, bind=where, join_within_ns=20 * S)
+    declared = spec(
+        pace="250ms",
+        data={"user": {"file": "data/users.csv", "at_end": "stop"}},
+        requests=[{"name": "x", "post": "/{{user.name}}", "body_file": "body.bin"}],
+    )
+    clock, inbox = SystemClock(), Inbox[Event]()
+    gate = Gate(workers, TOKEN.encode(), about_this(), lambda _: None)
+    driver = LocustTraffic(
+        replace(declared, workers=workers),
+        origin_ns=clock.origin_ns,
+        seed=7,
+        base_dir=tmp_path,
+        log_dir=tmp_path,
+        gate=gate,
+    )
+    events: list[Event] = []
+    with Shop() as shop, ExitStack() as cleanup:
+        for _ in range(2):
+            cleanup.callback(Worker(where, "--once").close)
+        cleanup.callback(driver.stop, 0)
+        driver.start(inbox, shop.address)
+        began_ns = clock.now()
+        driver.set_load(Load(at_ns=began_ns, level_from=0, level_to=6, ramp_ns=0))
+        collect(clock, inbox, events, began_ns + S)
+        driver.stop(S)
+        collect(clock, inbox, events, 0)
+        assert {one.path for one in shop.asked} == {f"/u{number}" for number in range(6)}
+        assert {one.body for one in shop.asked} == {b"\x01"}
+        assert rows(events) == {"POST x": {"started": len(shop.asked)}}
+    assert troubles(events) == []

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from harness.experiment import Experiment
 from harness.loader import from_document
 from harness.plan import plan
+from harness.testing import arrivals_document
 from harness.timeline import WIDTH, timeline, user_seconds
 from tests.documents import whole
 from tests.test_plan import experiments
@@ -250,3 +251,56 @@ def test_a_step_that_may_outlast_its_fault_is_told() -> None:
         experiment = from_document(document, base_dir="")
         text = timeline(experiment, plan(experiment))
         assert ("slow         deploy may take longer to come into force" in text) is told
+
+
+ARRIVALS = """\
+stage       role    rate                     from  ramp  hold     to
+warm        warmup  0/s -> 100/s               0s    2s    6s     8s
+morning     steady  100/s -> 300/s -> 50/s     8s     -   20s    28s
+rate-100    stress  50/s -> 100/s             28s    4s   30s  1m02s
+rate-200    stress  100/s -> 200/s          1m02s    4s   30s  1m36s
+  ! freeze  pause   on api                  1m16s          2s  1m18s
+rate-400    stress  200/s -> 400/s          1m36s    4s   30s  2m10s
+
+                    wa~ morning      rate-100            rate-200             rate-400
+load               |/====////===\\\\\\\\\\//===================//==================///==================|
+freeze             |                                              !                                |
+                    0                                                                         2m10s
+
+total time   2m10s, 5 stages, at most 400/s
+iterations   about 28,200, poisson arrivals
+users busy   200 if an iteration takes 500ms, 800 if an iteration takes 2s; at most 500 (Little's
+             law: rate x time)
+traffic      scenarios/mix.py to front
+seed         7
+"""
+
+
+def at_rates() -> Experiment:
+    """A curve, three rates and a freeze."""
+    curve = ((0, 100), (6, 300), (12, 300), (20, 50))
+    document = arrivals_document((100, 200, 400), curve=curve, ramp_s=4, hold_s=30, max_users=500, seed=7)
+    return from_document(document, base_dir=".")
+
+
+def test_the_timeline_of_arrivals() -> None:
+    """Rates with their unit, a curve drawn as it runs, and how many users the budget's limits keep busy."""
+    found = at_rates()
+    assert ARRIVALS in timeline(found, plan(found))
+
+
+def test_a_rate_tells_without_a_scenario_what_can_be_decided() -> None:
+    """The area under the line: 30 s at 100/s are 3,000 iterations, each of one request or more."""
+    found = at_rates()
+    text = timeline(found, plan(found))
+    assert "p95 < 500ms                decidable: 3,000 requests" in text
+    assert "errors < 0.5% in rate-400  decidable: 12,000 requests" in text
+
+
+def test_a_curve_of_many_corners_is_told_by_its_ends_and_its_peak() -> None:
+    """A row of a table has no room for a whole day; the area is that under every corner."""
+    curve = ((0, 10), (2, 20), (4, 90), (6, 30), (8, 40))
+    document = arrivals_document((10, 20), curve=curve, ramp_s=1, hold_s=9, max_users=500, seed=7)
+    found = from_document(document, base_dir=".")
+    assert "10/s -> 40/s, peak 90/s" in timeline(found, plan(found))
+    assert user_seconds(plan(found)) == pytest.approx(10 + 60 + 30 + 110 + 120 + 70 + 25 + 90 + 15 + 180)

@@ -111,7 +111,8 @@ def _self_test(evidence: Evidence) -> str:
     if tested is None:
         return ""
     most = max(stage.peak for stage in evidence.experiment.stages)
-    beyond = ", more than that" if evidence.unit == "rate" and most > tested.per_s else ""
+    over = evidence.unit == "rate" and most > tested.per_s and not tested.at_least
+    beyond = ", more than that" if over else ""
     processes = f"{tested.workers} worker{'s' * (tested.workers != 1)}"
     if tested.rate_bound == OTHER_LOAD and not tested.per_s:
         return (

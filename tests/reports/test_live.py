@@ -14,11 +14,11 @@ from functools import reduce
 import pytest
 
 from harness.evidence import Evidence
-from harness.journal import Event, FaultHealed, FaultInjected, StageEntered
+from harness.journal import Event, FaultHealed, FaultInjected, Generator, StageEntered
 from harness.plan import plan
 from harness.reports.live import LiveState, LiveView, fold, line, lines
-from harness.testing import JournalBuilder, ladder_document, synthetic_ladder
-from tests.reports.samples import HOSTILE, small_evidence
+from harness.testing import JournalBuilder, ladder_document, synthetic_arrivals, synthetic_ladder
+from tests.reports.samples import HOSTILE, arrivals, small_evidence
 
 EVIDENCE = small_evidence()
 
@@ -180,3 +180,47 @@ def test_faults_at_one_time_have_a_line_each() -> None:
     assert all(len(words) <= 72 for _, words in rows)
     many = replace(state, active=dict.fromkeys(map(str, range(9)), 0))
     assert lines(many)[-1] == ("", "and 3 more")
+
+
+def open_view(until_s: float) -> LiveView:
+    """The view of the seeded run of arrivals at a second of it, on a terminal that is not there."""
+    experiment = arrivals()[1].experiment
+    view = LiveView(experiment, plan(experiment), io.StringIO(), terminal=False)
+    for event in synthetic_arrivals():
+        if event.at_ns <= (until_s + 2) * 1_000_000_000:
+            view.on_event(event)
+    return view
+
+
+def test_arrivals_wanted_and_started_and_the_users_that_they_keep_busy() -> None:
+    """In the middle of 100/s: of the last two whole seconds, with no word of arrivals that did not start."""
+    told = dict(lines(open_view(50.0).state))
+    wanted, started, busy = told["load"].split(", ")
+    assert wanted == "100/s wanted"
+    assert 70 < int(started.partition("/s")[0]) < 130
+    assert busy.endswith("users busy of 500")
+    assert "missed" not in told
+
+
+def test_arrivals_that_do_not_start_are_a_warning() -> None:
+    """How many so far and now, in a colour of their own on a terminal, in capitals in a log."""
+    view = open_view(120.0)
+    told = dict(lines(view.state))["missed"]
+    assert told.endswith("now: all users are busy")
+    assert f"NOT STARTED: {told}" in line(view.state)
+    styles = [span.style for row in view._panel().renderables if "missed" in str(row) for span in row.spans]  # type: ignore[union-attr]
+    assert "bold yellow" in styles
+
+
+def test_a_slow_rate_is_not_rounded_away() -> None:
+    """Three arrivals a minute are not 0/s."""
+    state = replace(open_view(50.0).state, begun=(), users={})
+    row = next(event for event in synthetic_arrivals() if isinstance(event, Generator))
+    for second in range(3):
+        state = fold(state, replace(row, second=second, begun=second % 2))
+    assert "30/min started" in dict(lines(state))["load"]
+
+
+def test_a_stage_is_news_in_its_unit() -> None:
+    """The rate that it goes to, not a number of users that it does not have."""
+    assert "stage rate-100: to 100/s" in open_view(50.0)._out.getvalue()  # type: ignore[attr-defined]

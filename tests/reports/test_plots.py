@@ -13,13 +13,13 @@ from matplotlib.colors import to_hex
 
 from harness.evidence.measure import measure
 from harness.judges import judge
-from harness.reports import inline
+from harness.reports import inline, words
 from harness.reports.plots import PLOTS, plots, style
 from harness.reports.plots.ladder import rungs
 from harness.reports.plots.timeline import MOST_LANES, lanes, panels, thin, timeline
 from harness.testing import synthetic_ladder
 from harness.units import NS_PER_S
-from tests.reports.samples import empty_evidence, hostile, ladder, small_evidence, small_verdict
+from tests.reports.samples import arrivals, empty_evidence, hostile, ladder, small_evidence, small_verdict
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -185,3 +185,47 @@ def test_an_aborted_run_is_drawn_as_far_as_it_came() -> None:
     evidence = measure(synthetic_ladder(aborted=(70.0, "guard", "errors > 10% for 30s")))
     line = timeline(judge(evidence), evidence, style.WIDE)
     assert line.end_s == pytest.approx(70.0, abs=1.0)
+
+
+def test_arrivals_are_drawn_with_those_that_did_not_start() -> None:
+    """Wanted, begun, hatched what found no user, and the users that were busy, under rates in the strip."""
+    made = plots(*arrivals(), ("load", "ladder", "generator"))
+    text = words_of(made["load.svg"])
+    for told in ("not started: no user was free", "wanted", "begun", "all there may be: 500", "400/s: broke"):
+        assert told in text
+    assert f"morning: 50{words.NO_VALUE}300/s" in text
+    assert b"<pattern" in made["load.svg"]
+    assert "breaks between 200/s and 400/s" in words_of(made["ladder.svg"])
+    assert "arrivals per second, and requests answered per second" in words_of(made["ladder.svg"])
+    assert "worker 1 worker 2" in words_of(made["generator.svg"])
+
+
+def test_without_missing_arrivals_nothing_is_hatched() -> None:
+    """The legend speaks only of what is there."""
+    verdict, evidence = arrivals()
+    full = tuple(replace(row, not_started=0) for row in evidence.generator)
+    made = plots(verdict, replace(evidence, generator=full), ("load",))
+    assert "not started" not in words_of(made["load.svg"])
+
+
+def test_a_limit_of_users_far_away_is_not_drawn() -> None:
+    """It would press the line of busy users into the floor."""
+    verdict, evidence = arrivals()
+    traffic = replace(evidence.experiment.traffic, max_users=20_000)
+    roomy = replace(evidence, experiment=replace(evidence.experiment, traffic=traffic))
+    assert "all there may be" not in words_of(plots(verdict, roomy, ("load",))["load.svg"])
+
+
+def test_the_line_wanted_follows_a_curve_of_users_too() -> None:
+    """The plan's orders are drawn, not the stages' ends: a curve is no straight ramp."""
+    events = synthetic_ladder(hold_s=6, ramp_s=2, warmup_s=2, faults=False)
+    evidence = measure(events)
+    bumped = [
+        order if index else replace(order, users_to=7_777, ramp_ns=NS_PER_S)
+        for index, order in enumerate(evidence.orders)
+    ]
+    line = timeline(judge(evidence), replace(evidence, orders=tuple(bumped)), style.WIDE)
+    with style.styled():
+        figure = PLOTS["load"].draw(judge(evidence), line.evidence, style.WIDE)
+    wanted = next(one for one in figure.axes[1].lines if one.get_label() == "wanted")
+    assert max(wanted.get_ydata()) == 7_777

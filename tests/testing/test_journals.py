@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from harness.evidence.measure import measure
 from harness.histogram import MAX_US, Histogram
-from harness.journal import Aborted, RunEnded, RunStarted, Traffic, decode, encode
+from harness.journal import Aborted, Generator, RunEnded, RunStarted, Traffic, decode, encode
 from harness.judges import judge
-from harness.testing import encoded, synthetic_ladder
+from harness.testing import encoded, synthetic_arrivals, synthetic_ladder
 
 
 @given(st.lists(st.integers(min_value=0, max_value=MAX_US) | st.integers(0, 5_000), max_size=50))
@@ -65,3 +65,14 @@ def test_an_abort_cuts_the_journal(at_s: float) -> None:
     aborted = next(event for event in events if isinstance(event, Aborted))
     late = [event for event in events if event.at_ns > aborted.at_ns + 1_000_000_000]
     assert late == []
+
+
+def test_arrivals_survive_the_disk_and_are_accounted_for() -> None:
+    """Each event is what it was; what was due began or is counted as not started; the same seed, the same run."""
+    events = synthetic_arrivals()
+    assert [decode(encode(event)) for event in events] == events == synthetic_arrivals()
+    rows = [event for event in events if isinstance(event, Generator)]
+    assert all(row.due == row.begun + row.not_started for row in rows)
+    answered = sum(event.finished for event in events if isinstance(event, Traffic))
+    assert answered == sum(row.begun for row in rows)
+    assert sum(row.not_started for row in rows) > 0

@@ -1,7 +1,9 @@
 """The generator's own lateness: shares of time, so that one long stall cannot hide as one sample."""
 
+import gc
+
 from harness import histogram
-from harness.traffic.gauges import TICK_NS, Gauges, Lateness
+from harness.traffic.gauges import TICK_NS, Collections, Gauges, Lateness
 
 MS = 1_000_000
 
@@ -28,3 +30,18 @@ def test_readings_are_of_this_process() -> None:
     assert gauges.rss_bytes() > 5_000_000
     assert gauges.open_files() >= 3
     assert gauges.cpu() >= 0
+
+
+def test_collections_are_timed() -> None:
+    """A full collection of a process with a million references takes some time, and counts once."""
+    kept = [[number] for number in range(300_000)]
+    collections = Collections()
+    collections.watch()
+    try:
+        gc.collect()
+        assert collections.take_us() > 100
+        assert len(kept) == 300_000
+    finally:
+        gc.callbacks.pop()
+    gc.collect()
+    assert collections.take_us() == 0

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import histogram
 from harness.traffic.pacing import NS_PER_S, Ledger, Pace, first_due_ns, phase_of
 
 S = NS_PER_S
@@ -85,3 +86,33 @@ def test_an_iteration_without_a_wait_is_due_when_it_begins() -> None:
     ledger.begin(pace, 5 * S)
     assert (pace.lag_ns, pace.due_ns) == (0, 5 * S)
     assert ledger.close(5) == (1, 1)
+
+
+def test_arrivals_are_due_turned_away_and_begun_each_in_its_second() -> None:
+    """Of three due in second 0, one is begun in it, one in second 1, one is turned away: counted where it was due."""
+    ledger, pace = Ledger(), Pace(0.0)
+    for due_ns in (1, S // 2, S - 1):
+        ledger.arrive(due_ns)
+    ledger.turn_away(S // 2)
+    for due_ns, begun_ns in ((1, 2), (S - 1, S + 1)):
+        pace.next_due_ns = due_ns
+        ledger.begin(pace, begun_ns)
+    assert (ledger.close(0), ledger.not_started(0)) == ((3, 1), 1)
+    assert (ledger.close(1), ledger.not_started(1)) == ((0, 1), 0)
+
+
+def test_arrivals_that_nobody_was_awake_for_are_counted_before_a_second_is_closed() -> None:
+    """The pool is asked for all that was due before the second's end."""
+    ledger = Ledger()
+    ledger.count_arrivals = lambda before_ns: ledger.arrive(before_ns - 1)
+    assert ledger.close(4) == (1, 0)
+
+
+def test_how_late_iterations_began_is_taken_once() -> None:
+    """In microseconds from due to start, planned ones and arrivals alike; 0 when there was no plan."""
+    ledger, pace = Ledger(), Pace(0.0)
+    ledger.begin(pace, 5)
+    ledger.plan(pace, S, None)
+    ledger.begin(pace, S + 1_500_000)
+    assert histogram.decode([ledger.start_lag()]).counts == {0: 1, histogram.bucket_of(1500): 1}
+    assert ledger.start_lag() == ""

@@ -55,6 +55,7 @@ def main() -> None:
         table("Proxy", "python tests/bench/bench_proxy.py --json", measured("bench_proxy.py", "--json")),
         table("Fault edges", "python -m tests.bench.bench_edges", measured("bench_edges.py")),
         table("Traffic", "python tests/bench/bench_traffic.py", measured("bench_traffic.py")),
+        table("Arrivals", "python -m tests.bench.bench_arrivals", measured("bench_arrivals.py")),
         table("FastUser", "python -m tests.bench.bench_fast", measured("bench_fast.py")),
     ]
     PAGE.write_text("\n".join(parts), encoding="utf-8")

@@ -151,6 +151,7 @@ def check(
     from harness.plugins import kinds, load
     from harness.timeline import WIDTH, timeline
     from harness.traffic.processes import told
+    from harness.traffic.room import shortages
 
     width = shutil.get_terminal_size((WIDTH, 24)).columns
     problems = []
@@ -167,6 +168,8 @@ def check(
             click.echo(timeline(experiment, planned, rate_per_user_s=rate, kinds=kinds(), width=width))
             if experiment.traffic.processes == 0 or experiment.traffic.workers is not None:
                 click.echo(f"load         {told(experiment)}\n")
+            for what, remedy in shortages(experiment):
+                click.echo(f"this machine {what}; {remedy}\n")
             if not known:
                 click.echo("expected requests: add --scenario\n")
     if problems:

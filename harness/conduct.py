@@ -36,6 +36,7 @@ from harness.run.loop import Loop, Message, Stop
 from harness.run.steady import SteadyState
 from harness.traffic.hosts.gate import Gate
 from harness.traffic.processes import told
+from harness.traffic.room import require_room
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TWICE = 2
@@ -99,6 +100,7 @@ def conduct(
         require_within(file, experiment, timeline, own=own, addresses_of=addresses_of)
         if experiment.traffic.processes == 0 and not (quiet or as_json):
             click.echo(told(experiment))
+        require_room(experiment)
         gate = opening.gate(experiment, token_file, lambda line: click.echo(line, err=True))
         clock = SystemClock()
         folder = create(output, experiment.name, wall_now())

@@ -198,7 +198,8 @@ class TrafficSpec:
     time limit of each request.
 
     `processes` 0 leaves their number to the machine. `arrivals` and `max_users` are of the open model: how the instants
-    of a rate are drawn, and to how many users the pool may grow (0 in the closed model).
+    of a rate are drawn, and to how many users the pool may grow (0 in the closed model). `source_addresses` are those
+    of this machine that users connect from, in turn; with none, as the system chooses.
     """
 
     scenario: str
@@ -207,6 +208,7 @@ class TrafficSpec:
     processes: int = 1
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
+    source_addresses: tuple[str, ...] = ()
     arrivals: Literal["poisson", "uniform"] = "poisson"
     max_users: int = 0
     workers: WorkersSpec | None = None

@@ -15,6 +15,7 @@ from harness.journal import Event, SelfTest, Trouble
 from harness.traffic.locust_check import UserClass, check_scenario
 from harness.traffic.planned import described, is_due, planned, require_carried
 from harness.traffic.processes import decide
+from harness.traffic.room import addresses_used
 from harness.traffic.selftest import CLIENTS, Client, self_test
 
 SOURCE = "self-test"
@@ -44,7 +45,9 @@ def try_out(experiment: Experiment, *, skip: bool, log_dir: Path, now: Now, say:
         return (Trouble(at_ns=now(), source=SOURCE, message=message),)
     plan = planned(experiment, classes)
     with Progress(shown=say is not None) as progress:
-        test = self_test(client, decide(experiment).number, log_dir=log_dir / _FOLDER, say=progress)
+        addresses = addresses_used(experiment) if client == "FastUser" else 1
+        processes = decide(experiment).number
+        test = self_test(client, processes, log_dir=log_dir / _FOLDER, addresses=addresses, say=progress)
     test = replace(test, at_ns=now())
     doubt = require_carried(test, plan)
     if say is not None:

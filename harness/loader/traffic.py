@@ -51,6 +51,9 @@ def read_traffic(value: object, path: Path, problems: Problems, tables: Tables |
     if shape.workers is not None and "processes" in value:
         message = "all load comes from the workers that join; write one of processes and workers"
         problems.add((*path, "processes"), message)
+    if shape.workers is not None and shape.source_addresses:
+        message = "these are addresses of this machine, and all load comes from the workers that join"
+        problems.add((*path, "source_addresses"), message, hint="leave them out, or write processes for workers")
     return TrafficSpec(
         scenario=shape.scenario or "",
         declared=_declared(shape, shape.requests, path, problems, tables) if shape.requests is not None else None,
@@ -59,6 +62,7 @@ def read_traffic(value: object, path: Path, problems: Problems, tables: Tables |
         processes=shape.processes,
         tags=tuple(shape.tags),
         exclude_tags=tuple(shape.exclude_tags),
+        source_addresses=tuple(dict.fromkeys(shape.source_addresses)),
         arrivals=shape.arrivals or "poisson",
         max_users=shape.max_users or 0,
         workers=_workers(shape.workers, (*path, "workers"), problems),

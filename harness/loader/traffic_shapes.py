@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from typing import Annotated, Literal
 
@@ -83,6 +85,14 @@ def _path(value: object) -> str:
     return value
 
 
+def _source_address(value: object) -> str:
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(value if isinstance(value, str) else "")
+        if not (address.is_unspecified or address.is_multicast):
+            return str(address)
+    raise ValueError(f"expected an IP address of this machine such as 10.0.0.5, got {shown(value)}")
+
+
 def _tree(value: object) -> object:
     return value
 
@@ -96,6 +106,9 @@ _STATUS_SCHEMA = {
 Range = Annotated[Between, PlainValidator(_between), string(BETWEEN_PATTERN, "a duration such as 5s, or 3s..7s")]
 Weight = Annotated[int, PlainValidator(whole(0, MAX_WEIGHT)), integer(0, MAX_WEIGHT, "a share beside the others'")]
 Path = Annotated[str, PlainValidator(_path), string("^/", "a path; the target's address comes before it")]
+SourceAddress = Annotated[
+    str, PlainValidator(_source_address), string(r"^[0-9a-fA-F:.]+$", "an IP address of this machine")
+]
 Tree = Annotated[object, PlainValidator(_tree), WithJsonSchema({"description": "any JSON"})]
 Statuses = Annotated[
     tuple[tuple[int, int], ...],
@@ -133,6 +146,10 @@ class TrafficShape(Shape):
         list[object], Field(description="steps that each user does once; requests only", default_factory=list)
     ]
     processes: Annotated[Processes, Field(description="traffic processes on this machine; auto: by its cores")] = 1
+    source_addresses: Annotated[
+        list[SourceAddress],
+        Field(description="addresses of this machine that users connect from, in turn", default_factory=list),
+    ]
     workers: Annotated[dict[str, object] | None, Field(description="workers on other hosts instead")] = None
     arrivals: Annotated[
         Literal["poisson", "uniform"] | None, Field(description="how a rate's instants are drawn; default: poisson")

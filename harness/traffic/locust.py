@@ -178,6 +178,7 @@ class LocustTraffic:
             max_users=self._spec.max_users,
             tags=self._spec.tags,
             exclude_tags=self._spec.exclude_tags,
+            source_addresses=self._spec.source_addresses,
         )
 
     def _shut_down(self) -> None:

@@ -9,7 +9,6 @@ those since the row before. Nothing outlives this call, nor this process: both e
 from __future__ import annotations
 
 import contextlib
-import resource
 import selectors
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from harness.journal import Event, Generator, SelfTest, Traffic, WorkerLost
 from harness.traffic import Load, null_target
 from harness.traffic.capacity import Carried, Room, Sample, carried, first_rate, next_rate, sample_of, users_held
 from harness.traffic.children import tail_of
+from harness.traffic.files import files_at_most
 from harness.traffic.locust import LocustTraffic
 from harness.traffic.memory import available_bytes
 from harness.units import NS_PER_S
@@ -55,8 +55,13 @@ _PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 Say = Callable[[str], None]
 
 
-def self_test(client: Client, workers: int, *, log_dir: Path, say: Say = lambda _: None) -> SelfTest:
-    """Measure, in some seven seconds; `say` hears of each step. Raises EnvironmentBroke when it cannot be done."""
+def self_test(
+    client: Client, workers: int, *, log_dir: Path, addresses: int = 1, say: Say = lambda _: None
+) -> SelfTest:
+    """Measure, in some seven seconds; `say` hears of each step. Raises EnvironmentBroke when it cannot be done.
+
+    `addresses`: from how many addresses of this machine the users will connect, each with its own local ports.
+    """
     clock = SystemClock()
     spec = TrafficSpec(
         scenario=_SCENARIOS[client], target="", timeout_ns=_TIMEOUT_NS, processes=workers, max_users=2 * POOL * workers
@@ -68,7 +73,9 @@ def self_test(client: Client, workers: int, *, log_dir: Path, say: Say = lambda 
         driver.start(inbox, target.address)
         bench = _Bench(driver, inbox, clock, workers, target.process)
         answer, user_bytes = bench.measure(say)
-        room = Room(files=_files(), ports=_ports(), memory_bytes=available_bytes(), user_bytes=user_bytes)
+        room = Room(
+            files=files_at_most(), ports=_ports() * addresses, memory_bytes=available_bytes(), user_bytes=user_bytes
+        )
     users, users_bound = users_held(room, workers)
     return SelfTest(
         at_ns=0,
@@ -214,12 +221,6 @@ def _bytes_per_user(few: tuple[Generator, ...], many: tuple[Generator, ...]) -> 
     users = sum(row.sockets for row in many) - sum(row.sockets for row in few)
     grown = sum(row.rss_bytes for row in many) - sum(row.rss_bytes for row in few)
     return max(0.0, grown / users) if users > 0 and few else 0.0
-
-
-def _files() -> int:
-    """Open files of one process: traffic processes raise their limit to the hard one."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _ports() -> int:

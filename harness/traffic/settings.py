@@ -8,6 +8,7 @@ from typing import Any, Literal
 from harness.journal import Json
 
 Role = Literal["master", "worker", "checker"]
+_LISTS = ("tags", "exclude_tags", "source_addresses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,14 @@ class ChildSettings:
     max_users: int = 0
     tags: tuple[str, ...] = ()
     exclude_tags: tuple[str, ...] = ()
+    source_addresses: tuple[str, ...] = ()
     relayed: bool = False
     declared: dict[str, Any] | None = None
     base_dir: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """The record that `read_settings` turns back."""
-        return {"config": {**asdict(self), "tags": list(self.tags), "exclude_tags": list(self.exclude_tags)}}
+        return {"config": {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}}
 
 
 def read_settings(record: dict[str, Any] | None) -> ChildSettings:
@@ -45,4 +47,4 @@ def read_settings(record: dict[str, Any] | None) -> ChildSettings:
     if record is None:
         raise ValueError("the harness closed the channel before the settings came")
     config = record["config"]
-    return ChildSettings(**{**config, "tags": tuple(config["tags"]), "exclude_tags": tuple(config["exclude_tags"])})
+    return ChildSettings(**{**config, **{name: tuple(config[name]) for name in _LISTS}})

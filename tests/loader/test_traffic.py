@@ -246,3 +246,14 @@ def test_an_old_run_is_read_again_with_its_secrets_masked(folder: Path) -> None:
     again = from_document(experiment.document, base_dir=experiment.base_dir)
     assert again.traffic.declared is not None
     assert whole()["name"] == again.name
+
+
+def test_source_addresses_are_addresses_of_this_machine() -> None:
+    """Each once, in their order; what is no address, or stands for all, is refused; so are they beside workers."""
+    assert read(source_addresses=["10.0.0.2", "10.0.0.1", "10.0.0.2"]).source_addresses == ("10.0.0.2", "10.0.0.1")
+    assert read().source_addresses == ()
+    expected = "expected an IP address of this machine such as 10.0.0.5, got"
+    for odd in ("localhost", "0.0.0.0", 7, "10.0.0.0/24"):
+        assert any(expected in said for said in refused(source_addresses=[odd]))
+    (said,) = refused(source_addresses=["10.0.0.2"], workers={"expect": 2})
+    assert "all load comes from the workers that join" in said

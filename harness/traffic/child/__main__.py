@@ -15,6 +15,7 @@ import socket
 import sys
 
 from harness.traffic.channel import Channel, control
+from harness.traffic.files import raise_file_limit
 from harness.traffic.settings import ChildSettings, read_settings
 
 _start_native_thread = _thread.start_new_thread
@@ -22,7 +23,7 @@ _NativePoll = select.poll
 ORPHANED = 70
 _BEAT_MS = 500
 _LED_MS = 3000
-MOST_FILES = 65_536
+TABLE_FILES = 65_536
 
 
 def main() -> None:
@@ -76,14 +77,12 @@ def _is_stopped(pid: int) -> bool:
 def _raise_file_limit() -> None:
     """Each user holds a connection: take all the open files that the system allows."""
     import fcntl
-    import resource
 
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit = raise_file_limit()
     # The kernel doubles a process's table of files as it fills, and with threads waits some 15 ms each time
     # (expand_fdtable, synchronize_rcu), in the middle of a ramp. One high number now, and the table is large enough.
     with contextlib.suppress(OSError):
-        os.close(fcntl.fcntl(sys.stderr.fileno(), fcntl.F_DUPFD, min(hard, MOST_FILES) - 1))
+        os.close(fcntl.fcntl(sys.stderr.fileno(), fcntl.F_DUPFD, min(limit, TABLE_FILES) - 1))
 
 
 if __name__ == "__main__":

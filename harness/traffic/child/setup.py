@@ -14,6 +14,8 @@ from locust.util.load_locustfile import load_locustfile
 
 from harness.traffic.channel import Channel
 from harness.traffic.child.declared import load_declared
+from harness.traffic.fast.sources import sources
+from harness.traffic.fast.user import FastUser
 from harness.traffic.scenario import Loaded, ScenarioError, load
 from harness.traffic.settings import ChildSettings
 
@@ -24,11 +26,16 @@ def load_scenario(settings: ChildSettings) -> Loaded:
     """The user classes, pointed at the target. Raises ScenarioError."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     runners.WORKER_LOG_REPORT_INTERVAL = -1  # logs lie in files of their own
+    sources.use(settings.source_addresses, settings.workers)
     if settings.declared is not None:
         return load_declared(settings)
     loaded = load(Path(settings.scenario), load_locustfile)
     for user_class in loaded.classes:
         user_class.host = settings.address
+        if settings.source_addresses and not issubclass(user_class, FastUser):
+            message = f"{user_class.__name__} is no FastUser: others cannot be told which address to connect from"
+            hint = "from harness.traffic import FastUser; or leave traffic.source_addresses out"
+            raise ScenarioError(message, where=settings.scenario, hint=hint)
     return loaded
 
 

@@ -8,7 +8,6 @@ server close the connection, so that nothing has to be asked before it is used a
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import ssl
 import time
@@ -21,6 +20,7 @@ from gevent import getcurrent
 from harness.traffic.fast.mistakes import ConnectionClosed
 from harness.traffic.fast.reader import Reader
 from harness.traffic.fast.resolving import addresses
+from harness.traffic.fast.sources import bind, sources, trouble_of
 from harness.traffic.fast.writing import Origin, is_address
 
 _BLOCK = 16_384
@@ -245,12 +245,15 @@ class TlsConnection(Connection):
                 return  # the watch sees what is wrong
 
 
-def connect(origin: Origin, context: ssl.SSLContext | None) -> Connection:
-    """A new connection, within whatever time limit the greenlet stands under. Raises OSError."""
+def connect(origin: Origin, context: ssl.SSLContext | None, source: str | None = None) -> Connection:
+    """A new connection, within whatever time limit the greenlet stands under. Raises OSError.
+
+    `source` is the address of this machine to connect from, where one is wanted.
+    """
     trouble: OSError | None = None
     for family, address in addresses(origin.host, origin.port):
         try:
-            sock = _connected(family, address)
+            sock = _connected(family, address, source)
         except OSError as error:
             trouble = trouble or error
             continue
@@ -276,16 +279,18 @@ def _await_writable(sock: NativeSocket, sleeper: _Sleeper) -> None:
         watch.close()
 
 
-def _connected(family: int, address: Any) -> NativeSocket:
+def _connected(family: int, address: Any, source: str | None) -> NativeSocket:
     sock = NativeSocket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source is not None and sources.fits(address[0]):
+            bind(sock, source)
         code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:
             _await_writable(sock, _Sleeper())
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, f"{os.strerror(code)}: {address[0]} port {address[1]}")
+            raise trouble_of(code, source, address[0], address[1])
     except BaseException:
         sock.close()
         raise

@@ -18,6 +18,7 @@ from harness.traffic.fast.headers import Headers, final_head
 from harness.traffic.fast.limits import Limits
 from harness.traffic.fast.mistakes import BadAnswer, TooManyRedirects
 from harness.traffic.fast.reader import HeadReader, Reader
+from harness.traffic.fast.sources import sources
 from harness.traffic.fast.writing import Body, Call, Origin, Request, Writer, redirected
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -75,6 +76,7 @@ class Session:
         self._event = request_event
         self._max_redirects = max_redirects
         self._tls = tls
+        self._source = sources.next()
         self._idle: Connection | None = None
         self._spare: list[Connection] | None = None
         self._closed = False
@@ -298,7 +300,7 @@ class Session:
 
     def _connect(self, origin: Origin, response: Response) -> Connection:
         began_ns = time.monotonic_ns()
-        connection = connect(origin, self._tls() if origin.tls else None)
+        connection = connect(origin, self._tls() if origin.tls else None, self._source)
         response.connect_ns += time.monotonic_ns() - began_ns
         return connection
 

@@ -32,7 +32,10 @@ def test_help_names_every_exit_code() -> None:
         assert f"{code.value} {meaning}" in said
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["check", "experiments/smoke.yaml"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["run", "--help"], ["check", "experiments/smoke.yaml"], ["check", "experiments/declared.yaml"]],
+)
 def test_nothing_heavy_is_imported_where_nothing_heavy_is_done(words: list[str]) -> None:
     """No Locust, matplotlib, scipy, numpy or docker for help and check."""
     code = (
@@ -47,6 +50,17 @@ def test_nothing_heavy_is_imported_where_nothing_heavy_is_done(words: list[str])
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
     )
     assert done.stderr.strip() == "[]"
+
+
+def test_check_tells_what_declared_traffic_will_send() -> None:
+    """Shares, data with their rows and expected requests, without a process that reads a locustfile."""
+    done = harness("check", "experiments/declared.yaml")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert "traffic declared to front requests 33.3% GET list, 50% GET product, 16.7% buy (2 requests)" in said
+    assert "data wanted: experiments/products.jsonl (10 rows), random, one per iteration" in said
+    assert "iterations about 1,200, 1,400 requests, poisson arrivals" in said
+    assert "--scenario" not in said
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from harness.loader.problems import Problems
 from harness.loader.traffic import check_declared, read_traffic
 from harness.traffic import Load
 from harness.traffic.hosts.gate import Gate
+from harness.traffic.hosts.shipment import Shipment, pack
 from harness.traffic.hosts.token import about_this
 from harness.traffic.locust import LocustTraffic
 from tests.contracts.test_hosts import TOKEN, Worker
@@ -315,8 +316,19 @@ def test_arrivals_that_find_no_row_are_counted_as_ended_by_the_scenario(tmp_path
     assert sum(event.raised for event in generators) == sum(event.begun for event in generators) - 3 > 30
 
 
-def test_workers_elsewhere_get_the_data_and_their_own_rows(tmp_path: Path) -> None:
-    """Two that joined: the files travel with the experiment, and each row still goes to one user only."""
+def test_workers_elsewhere_get_the_data_and_their_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that joined: the files travel with the experiment, and each row still goes to one user only.
+
+    What was packed is taken away here: elsewhere it would not be there either.
+    """
+
+    def pack_and_hide(*words: Any) -> Shipment:
+        packed = pack(*words)
+        (tmp_path / "data").rename(tmp_path / "hidden")
+        (tmp_path / "body.bin").unlink()
+        return packed
+
+    monkeypatch.setattr("harness.traffic.locust.pack", pack_and_hide)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "users.csv").write_text("name\n" + "".join(f"u{number}\n" for number in range(6)))
     (tmp_path / "body.bin").write_bytes(b"\x01")

@@ -168,17 +168,15 @@ def drawn_s(wait: Between, supply: Supply) -> float:
 
 
 def load_declared(settings: ChildSettings) -> Loaded:
-    """The class of the settings' declared traffic. Raises ScenarioError for a file that has changed since the check."""
+    """The class of the settings' declared traffic. Only a worker, which may be elsewhere, has its files.
+
+    Raises ScenarioError for a file that is not what it was when the experiment was read.
+    """
     traffic = from_json(settings.declared or {})
-    base = Path(settings.base_dir)
-    program = compiled(traffic, lambda file: _read(base / file))
-    supply = Supply(
-        program,
-        _feeds(traffic, program.names, settings, base),
-        worker=settings.worker,
-        workers=settings.workers,
-        seed=settings.seed,
-    )
+    base, works = Path(settings.base_dir), settings.role == "worker"
+    program = compiled(traffic, lambda file: _read(base / file) if works else b"")
+    feeds = _feeds(traffic, program.names, settings, base) if works else ()
+    supply = Supply(program, feeds, worker=settings.worker, workers=settings.workers, seed=settings.seed)
     writer = writer_for(settings.address, ())
     orders = [step for steps in (program.login, *program.activities) for step in steps if isinstance(step, Order)]
     members = {
@@ -202,7 +200,7 @@ def attach(loaded: Loaded, events: Any, tell: Callable[[str], None], count_raise
 
 
 def _feeds(traffic: DeclaredTraffic, names: frozenset[str], settings: ChildSettings, base: Path) -> tuple[Feed, ...]:
-    """The worker's share of all data. The others only see that the files are as they were when they were checked."""
+    """The worker's share of all data."""
     feeds = []
     for source in traffic.data:
         path = base / source.file
@@ -212,9 +210,8 @@ def _feeds(traffic: DeclaredTraffic, names: frozenset[str], settings: ChildSetti
             missing = [name for name in sorted(names - there) if name.startswith(f"{source.name}.")]
             if missing:
                 raise BadData(f"has no column for {missing[0]}", line=1)
-            rows = read_rows(path) if settings.role == "worker" else ()
             deal = {"worker": settings.worker, "workers": settings.workers, "seed": settings.seed}
-            feeds.append(Feed(source, rows, **deal))
+            feeds.append(Feed(source, read_rows(path), **deal))
         except BadData as error:
             where = f"{path}:{error.line}" if error.line else str(path)
             hint = error.hint or "the file is not what it was when the experiment was read"

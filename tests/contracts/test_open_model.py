@@ -222,3 +222,19 @@ def test_a_stop_in_a_freeze_ends_in_time(tmp_path: Path) -> None:
     assert 90 <= done.sum("lost") <= 110
     assert done.sum("started") == done.sum("finished") + done.sum("lost") == done.seen["GET /visit"]
     assert [event.unanswered for event in done.of(TrafficEnded)] == [done.sum("lost")]
+
+
+@pytest.mark.e2e
+def test_a_class_that_needs_users_gets_them_from_one_that_rests(tmp_path: Path) -> None:
+    """A freeze fills a pool of 12 by the weights, 9 and 3; afterwards the class of long tasks needs 5 for its 10/s, and
+    has them, for users of the other are idle."""
+    with Target() as target:
+        target.freeze(True)
+        thaw = ((0.6, lambda: target.freeze(False)),)
+        done = run("unequal.py", tmp_path, target, [(0, 40, 40, 0)], 5, thaw, arrivals="uniform", max_users=12)
+    rows = done.of(Generator)
+    thawed = done.acts_ns[0] // S
+    assert sum(row.not_started for row in rows if row.second <= thawed) > 0
+    assert sum(row.not_started for row in rows if row.second > thawed + 2) == 0
+    assert max(row.users for row in rows) <= 12
+    assert done.seen["GET /quick"] + done.seen["GET /long"] == done.sum("begun")

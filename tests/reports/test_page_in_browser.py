@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from harness.reports import render
-from tests.reports.samples import HOSTILE, hostile, ladder, small_evidence, small_verdict
+from tests.reports.samples import HOSTILE, arrivals, hostile, ladder, small_evidence, small_verdict
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
 CASES = {
     "ladder": ladder,
+    "arrivals": arrivals,
     "hostile": hostile,
     "long names": lambda: (small_verdict("GET /" + "x" * 200), small_evidence("GET /" + "x" * 200, "m" * 10_000)),
     "hostile findings": lambda: (small_verdict(HOSTILE, HOSTILE), small_evidence(HOSTILE, HOSTILE, why="w" * 900)),
@@ -29,7 +30,7 @@ def test_no_sideways_scrolling_on_a_phone_and_no_complaints(tmp_path: Path) -> N
     pages = {}
     for name, make in CASES.items():
         pages[name] = tmp_path / f"{name}.html"
-        pages[name].write_bytes(dict(render(*make(), plots=name in {"ladder", "hostile"}))["report.html"])
+        pages[name].write_bytes(dict(render(*make(), plots=name in {"ladder", "arrivals", "hostile"}))["report.html"])
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=list(FLAGS), timeout=60_000)

@@ -73,4 +73,4 @@ def _depth_axis(axes: Axes, deepest: float, page: Page) -> None:
     axes.xaxis.set_major_formatter(FixedFormatter([f"{share * 100:.6g} %" for share in ticks]))
     axes.set_xlim(1, max(10.0, deepest) * 1.1)
     axes.grid(visible=True, axis="x")
-    axes.set_xlabel("share of answers that were at least as fast, counted from when they were due")
+    axes.set_xlabel("share of answers that were at least as fast")

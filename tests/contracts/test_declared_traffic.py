@@ -27,6 +27,7 @@ from harness.traffic.hosts.gate import Gate
 from harness.traffic.hosts.shipment import Shipment, pack
 from harness.traffic.hosts.token import about_this
 from harness.traffic.locust import LocustTraffic
+from harness.traffic.locust_check import check_scenario
 from tests.contracts.test_hosts import TOKEN, Worker
 from tests.contracts.test_traffic import collect, drive
 from tests.traffic.target import Target
@@ -365,3 +366,16 @@ def test_workers_elsewhere_get_the_data_and_their_own_rows(tmp_path: Path, monke
         assert {one.body for one in shop.asked} == {b"\x01"}
         assert rows(events) == {"POST x": {"started": len(shop.asked)}}
     assert troubles(events) == []
+
+
+def test_a_user_thinks_between_iterations(tmp_path: Path) -> None:
+    """Never more of them than the wait allows, and the check knows its mean without a run."""
+    wait = {"name": "x", "steps": [{"get": "/"}, {"wait": "100ms"}, {"get": "/"}]}
+    traffic = spec(think="100ms..200ms", requests=[wait, {"name": "y", "get": "/y"}])
+    (known,) = check_scenario(traffic, tmp_path)
+    assert (known.period_ns, known.think_ns, known.requests) == (None, 200_000_000, 1.5)
+    with Target() as target:
+        events = run(traffic, target.address, tmp_path, users=4)
+        begun = sum(event.begun for event in events if isinstance(event, Generator))
+    assert 4 * 4 <= begun <= 4 * (2000 / 100 + 2)
+    assert sum(counted["started"] for counted in rows(events).values()) == sum(target.seen.values()) > begun

@@ -62,7 +62,7 @@ class Host:
     def begin(self, settings: ChildSettings, shipment: Shipment, log: Path) -> RemoteChild:
         """Send the scenario and have the worker process started. Raises LinkLost."""
         offset_ns = self.offset.offset_ns if self.offset else 0
-        there = replace(settings, origin_ns=settings.origin_ns + offset_ns, scenario=shipment.scenario, base_dir="")
+        there = replace(settings, origin_ns=settings.origin_ns + offset_ns, scenario=shipment.scenario)
         ours, self._theirs = socket.socketpair()
         self._log = log
         log.touch()  # local ones have theirs from the start, too

@@ -160,7 +160,8 @@ class _Builder:
         entries: dict[str, Tree] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                raise self._wrong(event, "a key must be a plain word")
+                hint = "a text with {{a value}} stands in quotes" if isinstance(event, yaml.MappingStartEvent) else ""
+                raise self._wrong(event, "a key must be a plain word", hint=hint)
             key = str(event.value)
             if key in entries:
                 first = self.lines[(*path, key)]

@@ -69,6 +69,7 @@ BOMB = b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + b"".join(
         (b"a: 1\nb: \xff\n", "f:2: the file is not UTF-8 text (save it as UTF-8)"),
         (b"a: !!python/object:os.system x\n", "f:1: tags such as tag:yaml.org,2002:python/object:os.system are not used here (write the value plainly)"),
         (b"? [a]\n: b\n", "f:1: a key must be a plain word"),
+        (b"a: 1\nb: {{c}}\n", "f:2: a key must be a plain word (a text with {{a value}} stands in quotes)"),
         (b"a: *x\n", "f:1: the alias *x has no anchor before it"),
         (b"a: &x [*x]\n", "f:1: the alias *x has no anchor before it"),
         (b"[" * 100_000, "f:1: nested more than 30 deep"),

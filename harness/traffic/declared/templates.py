@@ -82,7 +82,7 @@ def header_value(value: Any) -> str:
     """A value in a header. Raises ValueError for one with a line break or beyond latin-1 (RFC 9110, 5.5)."""
     text = plain(value)
     if not _HEADER_VALUE(text):
-        raise ValueError(f"{text[:60]!r} cannot stand in a header")
+        raise ValueError("a value with a line break, or beyond latin-1, cannot stand in a header")  # it may be a secret
     return text
 
 

@@ -35,8 +35,11 @@ class Bench:
         """The classes."""
         return self.classes
 
-    def measure(self, client: str, workers: int, *, log_dir: Path, say: Callable[[str], None]) -> SelfTest:
+    def measure(
+        self, client: str, workers: int, *, log_dir: Path, addresses: int, say: Callable[[str], None]
+    ) -> SelfTest:
         """The figure."""
+        assert addresses == 1
         assert log_dir.name == "self-test"
         say("a step")
         self.asked.append((client, workers))

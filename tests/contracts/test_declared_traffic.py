@@ -379,3 +379,17 @@ def test_a_user_thinks_between_iterations(tmp_path: Path) -> None:
         begun = sum(event.begun for event in events if isinstance(event, Generator))
     assert 4 * 4 <= begun <= 4 * (2000 / 100 + 2)
     assert sum(counted["started"] for counted in rows(events).values()) == sum(target.seen.values()) > begun
+
+
+def test_a_value_that_cannot_stand_in_a_header_is_not_sent(tmp_path: Path) -> None:
+    """It would be another header: told once, without the value, and counted as the scenario's own failure."""
+    (tmp_path / "keys.jsonl").write_text('{"value": "a\\r\\nX-Evil: 1"}\n')
+    send = {"name": "x", "get": "/", "headers": {"X-Key": "{{key.value}}"}}
+    traffic = spec(pace="250ms", data={"key": {"file": "keys.jsonl"}}, requests=[send])
+    with Target() as target:
+        events = run(traffic, target.address, tmp_path, users=2, hold_ns=S)
+        assert not target.seen
+    why = "a value with a line break, or beyond latin-1, cannot stand in a header"
+    assert troubles(events) == [f"x: step x was not sent: {why} (told once)"]
+    generators = [event for event in events if isinstance(event, Generator)]
+    assert sum(event.raised for event in generators) == sum(event.begun for event in generators) > 2

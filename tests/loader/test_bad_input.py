@@ -109,7 +109,7 @@ BAD_SECTIONS = [
     ({"proxies": []}, "proxies: expected a mapping from names, got a list"),
     ({"traffic": None}, "traffic: this key is required, and missing"),
     ({"stack": None}, "stack: this key is required, and missing"),
-    ({"traffic": "scenario.py"}, "traffic: expected a mapping with the keys scenario, requests, target, timeout, think, pace, headers, data, login, processes, workers, arrivals, max_users, tags, exclude_tags, got 'scenario.py'"),
+    ({"traffic": "scenario.py"}, "traffic: expected a mapping with the keys scenario, requests, target, timeout, think, pace, headers, data, login, processes, source_addresses, workers, arrivals, max_users, tags, exclude_tags, got 'scenario.py'"),
     ({"abort": ["p95 < 1s"] * 501}, "abort: expected at most 500 entries, got 501"),
     ({"probes": [{"process": "api"}, {"process": "api"}], "budget": []}, "probes[0]: two probes read the same of api; keep one"),
     ({"probes": [], "budget": ["cpu < 60%"]}, "budget[0]: no probe reads cpu; add {container: NAME} or {process: NAME} to probes"),

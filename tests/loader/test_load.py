@@ -249,7 +249,7 @@ def test_overrides_change_what_is_judged_and_recorded(folder: Path) -> None:
         ("stages[9].users=3", "--set stages[9].users=3 stages[9].users: there is no stages[9] to set: it is a list of 3, from [0]"),
         ("name.x=3", "--set name.x=3 name.x: there is no name.x to set: it is no list and no mapping"),
         ("stages.x=3", "--set stages.x=3 stages.x: there is no stages.x to set: it is a list of 3, from [0]"),
-        ("traffic.timeut=5s", "--set traffic.timeut=5s traffic.timeut: unknown key 'timeut'; did you mean timeout? (known here: scenario, requests, target, timeout, think, pace, headers, data, login, processes, workers, arrivals, max_users, tags, exclude_tags)"),
+        ("traffic.timeut=5s", "--set traffic.timeut=5s traffic.timeut: unknown key 'timeut'; did you mean timeout? (known here: scenario, requests, target, timeout, think, pace, headers, data, login, processes, source_addresses, workers, arrivals, max_users, tags, exclude_tags)"),
         ("trafic.timeout=5s", "--set trafic.timeout=5s trafic: unknown key 'trafic'; did you mean traffic? (known here: name, why, stack, toxiproxy, proxies, traffic, stages, ladder, faults, probes, budget, abort, questions, targets, blast_radius, steady_state, seed)"),
         ("stages[0].hold=5", "--set stages[0].hold=5 stages[0].hold: expected a duration such as 30s, got 5"),
         ("stages[0].users", "--set stages[0].users: expected path=value such as stages[0].users=50"),

@@ -4,6 +4,9 @@ A connection is told apart by both addresses and both ports (RFC 9293), so from 
 there are only as many as there are local ports: 28,232 by Linux's default. Where addresses were given, users take them
 in turn. To a target on loopback Linux has all of 127.0.0.0/8 to connect from: the first users are left to the system,
 which takes 127.0.0.1, and each further `LOOPBACK_USERS` of this machine have an address of their own.
+
+These are fewer than half of the ports on purpose: the kernel looks through one half of them, the even ones, before it
+takes any of the other (__inet_hash_connect), so that from there on a connect() costs a millisecond instead of 40 us.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-LOOPBACK_USERS = 20_000
+LOOPBACK_USERS = 12_000
 LOOPBACK_ADDRESSES = 250
 _BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT, ip(7): the port is chosen in connect(), among all that fit
 _LOOPBACK = "127."

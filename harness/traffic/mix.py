@@ -1,7 +1,6 @@
 """Which user class the user number i is of: a pure sequence in which the weights hold at every prefix.
 
-Smooth weighted round robin: each step every class gains its weight, the richest is drawn and pays the total. Of
-weights 3 and 1 it makes A A B A, A A B A, ...; after any number of users no class is a whole user away from its share.
+Of weights 3 and 1 it makes A A B A, A A B A, ...; at every prefix no class is a whole user away from its share.
 Classes with a `fixed_count` come first, in turn, as Locust promises, and then no more of them.
 
 Of several workers, the user goes to the one with the fewest users of its class, then with the fewest users: taking
@@ -10,8 +9,14 @@ turns by index alone would, with weights 1 and 1 and two workers, put each class
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,35 +28,59 @@ class ClassWeight:
     fixed_count: int = 0
 
 
+class Turns(Generic[K]):
+    """Whose turn it is, for ever: at every prefix none is a whole turn away from its share.
+
+    Tijdeman's algorithm for the chairman assignment problem (Discrete Mathematics 32, 1980): of those that have fallen
+    far enough behind, the one that would be the first to be one behind. Plain smooth weighted round robin, as web
+    servers have it, can be a whole one away: with 1, 1, 1, 1, 4, 4 at the ninth. Shares are whole numbers, so exact.
+    """
+
+    def __init__(self, weights: Mapping[K, float]) -> None:
+        exact = {key: Fraction(str(weight)) for key, weight in weights.items() if weight > 0}
+        scale = math.lcm(*(share.denominator for share in exact.values()))
+        shares = {key: int(share * scale) for key, share in exact.items()}
+        divisor = math.gcd(*shares.values())
+        self._shares = {key: share // divisor for key, share in shares.items()}
+        self.period = sum(self._shares.values())
+        """After so many turns it begins again."""
+        self._had = dict.fromkeys(self._shares, 0)
+        self._turn = 0
+
+    def next(self) -> K:
+        """The one whose turn it is now."""
+        shares, had, total = self._shares, self._had, self.period
+        if len(shares) == 1:
+            return next(iter(shares))
+        self._turn += 1
+        slack = 2 * len(shares) - 2
+        behind = {key: slack * (share * self._turn - total * had[key]) for key, share in shares.items()}
+        ready = (key for key in shares if behind[key] >= total)
+        chosen = min(ready, key=lambda key: (total * (slack - 1) - behind[key]) / shares[key])
+        had[chosen] += 1
+        return chosen
+
+
 class ClassSequence:
     """The classes of users 0, 1, 2, ... computed once and kept."""
 
     def __init__(self, classes: tuple[ClassWeight, ...]) -> None:
         self._names = _fixed_first(classes)
-        self._weights = {entry.name: entry.weight for entry in classes if not entry.fixed_count and entry.weight > 0}
-        self._credit = dict.fromkeys(self._weights, 0.0)
-        self._total = sum(self._weights.values())
+        weights = {entry.name: entry.weight for entry in classes if not entry.fixed_count and entry.weight > 0}
+        self._turns = Turns(weights) if weights else None
 
     @property
     def limit(self) -> int | None:
         """How many users there can be at most: None unless every class has a fixed count."""
-        return None if self._weights else len(self._names)
+        return len(self._names) if self._turns is None else None
 
     def name_of(self, index: int) -> str | None:
         """The class of user `index`, or None when only fixed counts were asked for and all are there."""
         while len(self._names) <= index:
-            if not self._weights:
+            if self._turns is None:
                 return None
-            self._names.append(self.draw())
+            self._names.append(self._turns.next())
         return self._names[index]
-
-    def draw(self) -> str:
-        """The next class by weight alone, not kept: arrivals are too many to remember."""
-        for name, weight in self._weights.items():
-            self._credit[name] += weight
-        richest = max(self._credit, key=self._credit.__getitem__)
-        self._credit[richest] -= self._total
-        return richest
 
 
 class Roster:

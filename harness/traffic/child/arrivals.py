@@ -24,7 +24,7 @@ from harness.traffic.arrivals import Arrivals
 from harness.traffic.child.alarm import Alarm
 from harness.traffic.child.hooks import SHORTEST_S
 from harness.traffic.child.users import Users
-from harness.traffic.mix import ClassSequence, ClassWeight
+from harness.traffic.mix import ClassWeight, Turns
 from harness.traffic.pacing import NS_PER_S, Ledger, Pace
 from harness.traffic.settings import ChildSettings
 
@@ -81,7 +81,7 @@ class Pool:
         )
         self._backlog: deque[int] = deque()
         self._weights = _by_arrivals(users)
-        self._sequence = ClassSequence(self._weights)
+        self._turns = Turns({entry.name: entry.weight for entry in self._weights})
         self._kinds = {entry.name: _Kind(entry.name) for entry in self._weights}
         self._only = next(iter(self._kinds.values())) if len(self._kinds) == 1 else None
         self._members: set[Member] = set()
@@ -163,7 +163,7 @@ class Pool:
             self._alarm.set(self._origin_ns + max(next_ns, self._rang_ns + _APART_NS))
 
     def _begin(self, due_ns: int) -> None:
-        kind = self._only or self._kinds[self._sequence.draw()]
+        kind = self._only or self._kinds[self._turns.next()]
         if kind.idle:
             member, _ = kind.idle.popitem()
             if self._lacks_spares(kind):

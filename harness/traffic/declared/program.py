@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from harness.declared import BUILT_IN, Between, DeclaredTraffic, Pairs, Send, Step, Value, parts_of
 from harness.traffic.declared.checks import Judge
 from harness.traffic.declared.templates import Text, Values, filled, form_of, header_value, json_of, target_of, text_of
+from harness.traffic.mix import Turns
 
 _TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 _WITH_LENGTH = {"POST", "PUT", "PATCH"}
@@ -89,27 +88,9 @@ def compiled(traffic: DeclaredTraffic, read_file: ReadFile) -> Program:
 
 
 def picks_of(weights: Sequence[int]) -> tuple[int, ...]:
-    """One round of numbers in which each has its weight; at every prefix none is a whole one away from its share.
-
-    Tijdeman's algorithm for the chairman assignment problem (Discrete Mathematics 32, 1980): of those that have fallen
-    far enough behind, the one that would be the first to be one behind. Plain smooth weighted round robin, as web
-    servers have it, can be a whole one away: with 1, 1, 1, 1, 4, 4 at the ninth.
-    """
-    takers = [number for number, weight in enumerate(weights) if weight]
-    if len(takers) == 1:
-        return (takers[0],)
-    divisor = reduce(math.gcd, weights)
-    shares = {number: weights[number] // divisor for number in takers}
-    total, slack = sum(shares.values()), 2 * len(takers) - 2
-    had = dict.fromkeys(takers, 0)
-    picks = []
-    for turn in range(1, total + 1):
-        behind = {number: slack * (share * turn - total * had[number]) for number, share in shares.items()}
-        ready = (number for number in takers if behind[number] >= total)
-        chosen = min(ready, key=lambda number: (total * (slack - 1) - behind[number]) / shares[number])
-        had[chosen] += 1
-        picks.append(chosen)
-    return tuple(picks)
+    """One round of numbers in which each has its weight; at every prefix none is a whole one away from its share."""
+    turns = Turns(dict(enumerate(weights)))
+    return tuple(turns.next() for _ in range(turns.period))
 
 
 def _planned(steps: Sequence[Step], headers: Pairs, activity: str, read_file: ReadFile) -> tuple[Planned, ...]:

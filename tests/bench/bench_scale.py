@@ -19,8 +19,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from harness.journal import Traffic, Writer, decode, encode
 from harness.traffic.files import FILES_KEPT, files_at_most
 from harness.traffic.recorder import Recorder
@@ -36,6 +34,7 @@ def closed(args: argparse.Namespace) -> dict[str, Any]:
         os.environ |= {"PACING_S": str(args.users / args.per_s), "CAME_IN": came}
         try:
             with nginx(processes(args.users)) as (url, _), Driven(url, traffic(args)) as run:
+                run.collect(1.0)  # what starting leaves to do is over before the line begins
                 before = sum(worker.memory_info().rss for worker in run.workers)
                 ramp_s = args.users / COMING_PER_S
                 offset_ns = time.monotonic_ns() - run.clock.now()
@@ -104,35 +103,35 @@ def told(run: Driven, seen: Measured, before: int, users: int) -> dict[str, Any]
     }
 
 
-def rows(args: argparse.Namespace) -> dict[str, Any]:
-    """CPU time of a row in the harness: read from a worker's line, written to the journal; and how long such a line is.
+def rows(_: argparse.Namespace) -> dict[str, Any]:
+    """By requests in a row: how long its line is, and the CPU time of reading it from a worker and writing it down.
 
-    A row of a busy endpoint: a thousand latencies in a second, lognormal over two decades.
+    The latencies are lognormal over two decades.
     """
+    found = {str(count): _row(count) for count in (10, 100, 1000, 10_000)}
+    return {"by_requests": found, "load_average": round(os.getloadavg()[0], 2)}
+
+
+def _row(count: int) -> dict[str, float]:
     recorder = Recorder(0, exemplars=0)
-    for number in range(1000):
-        recorder.close(recorder.open("GET /", number, 0), "GET /", round(20_000 * math.exp(0.8 * _normal(number))))
+    for number in range(count):
+        latency_us = round(20_000 * math.exp(0.8 * _normal(number, count)))
+        recorder.close(recorder.open("GET /", number, 0), "GET /", latency_us)
     (row,) = [event for event in recorder.rows(1, 0) if isinstance(event, Traffic)]
-    line = encode(row)
-    count = 20_000
+    line, times = encode(row), 4000
     with tempfile.TemporaryDirectory() as folder:
         writer = Writer.create(Path(folder, "journal.jsonl"))
         began = time.process_time()
-        for _ in range(count):
+        for _ in range(times):
             writer.append(decode(line))
         spent = time.process_time() - began
         writer.close()
-    return {
-        "line_bytes": len(line),
-        "cpu_us_read_and_written": round(spent / count * 1e6, 1),
-        "harness_rss_mb": round(psutil.Process().memory_info().rss / 1e6, 1),
-        "load_average": round(os.getloadavg()[0], 2),
-    }
+    return {"line_bytes": len(line), "cpu_us": round(spent / times * 1e6, 1)}
 
 
-def _normal(number: int) -> float:
-    """A thousand quantiles of the normal distribution, roughly (logistic approximation)."""
-    share = (number + 0.5) / 1000
+def _normal(number: int, count: int) -> float:
+    """Quantiles of the normal distribution, roughly (logistic approximation)."""
+    share = (number + 0.5) / count
     return math.log(share / (1 - share)) / 1.702
 
 

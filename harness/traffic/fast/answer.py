@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from locust.exception import CatchResponseError, LocustError, ResponseError
 
 from harness.traffic.fast.headers import Headers, final_head
-from harness.traffic.fast.mistakes import BadAnswer
+from harness.traffic.fast.mistakes import MOST_BODY, BadAnswer
 
 _NO_BLOCK = "to judge a request pass catch_response=True and use it in a with-block"
 
@@ -199,9 +199,9 @@ def decoded(body: bytes, encodings: str) -> bytes:
     for encoding in reversed([word.strip().lower() for word in encodings.split(",") if word.strip()]):
         try:
             if encoding in {"gzip", "x-gzip"}:
-                body = zlib.decompress(body, wbits=31)
+                body = _inflated(body, 31)
             elif encoding == "deflate":
-                body = zlib.decompress(body, wbits=15 if body[:1] == b"\x78" else -15)
+                body = _inflated(body, 15 if body[:1] == b"\x78" else -15)
             elif encoding != "identity":
                 raise BadAnswer(f"the body is encoded as {encoding}: ask for gzip or deflate (Accept-Encoding)")
         except zlib.error as error:
@@ -209,14 +209,25 @@ def decoded(body: bytes, encodings: str) -> bytes:
     return body
 
 
+def _inflated(body: bytes, wbits: int) -> bytes:
+    """Raises zlib.error, or BadAnswer for a body that would fill our memory."""
+    stream = zlib.decompressobj(wbits)
+    whole = stream.decompress(body, MOST_BODY)
+    if stream.unconsumed_tail:
+        raise BadAnswer(f"the body is larger than {MOST_BODY >> 20} MB when decoded, the most that is kept")
+    if not stream.eof:
+        raise zlib.error("it ends too early")
+    return whole
+
+
 def _charset(content_type: str) -> str:
     for part in content_type.split(";")[1:]:
         key, _, value = part.partition("=")
         if key.strip().lower() == "charset":
             name = value.strip().strip("\"'")
-            try:
-                b"".decode(name)
-            except LookupError:
+            try:  # a byte, since an empty text is of every charset; "replace", since not all can (idna)
+                b" ".decode(name, errors="replace")
+            except (LookupError, ValueError):
                 break
             return name
     return "utf-8"

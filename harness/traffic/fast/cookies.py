@@ -6,9 +6,13 @@ if that is the host or a parent of it; under its Path; over TLS only if Secure; 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
+
+_LONGEST_S = 10**10
+_OCTETS = re.compile(r"[\t\x20-\x3a\x3c-\x7e\x80-\xff]*").fullmatch
 
 
 class Cookie:
@@ -41,7 +45,9 @@ class Cookies:
         return next((cookie.value for (_, _, key), cookie in self._jar.items() if key == name), default)
 
     def set(self, name: str, value: str, *, domain: str, path: str = "/") -> None:
-        """Put a cookie for exactly one host."""
+        """Put a cookie for exactly one host. Raises ValueError for what would end its header line."""
+        if not (_OCTETS(name) and _OCTETS(value)):
+            raise ValueError(f"a cookie that cannot be sent: {name!r}={value!r}")
         made = Cookie(value, domain.lower(), path, host_only=True, secure=False, ends_s=float("inf"))
         self._jar[made.domain, path, name] = made
 
@@ -95,12 +101,13 @@ class Cookies:
 def _end(said: dict[str, str]) -> float:
     """When a cookie is over: Max-Age wins over Expires, and what cannot be read is not there (RFC 6265, 5.2)."""
     try:
-        return time.time() + int(said["max-age"])
+        age_s = int(said["max-age"])
+        return time.time() + min(max(age_s, -_LONGEST_S), _LONGEST_S)
     except (KeyError, ValueError):
         pass
     try:
         return parsedate_to_datetime(said["expires"]).timestamp()
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return float("inf")
 
 

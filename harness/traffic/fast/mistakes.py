@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOST_BODY = 256 << 20
+"""Bytes of a body, as it comes and decoded: bodies are kept in memory whole."""
+
 
 class RequestTimeout(TimeoutError):
     """The time limit of the request was over before its answer was whole."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from harness.traffic.fast.headers import Headers, final_head
-from harness.traffic.fast.mistakes import BadAnswer, ConnectionClosed
+from harness.traffic.fast.mistakes import MOST_BODY, BadAnswer, ConnectionClosed
+
+MOST_HEAD = 1 << 20
+"""Bytes of a head, interim ones (1xx) included. No server means more, and looking for its end costs with its size."""
 
 
 class Reader:
     """What came of the answer so far. `ended`: it is whole or will never be (then `error` says why)."""
 
     __slots__ = (
-        "_headed", "_parser", "chunks", "ended", "error", "first_ns", "keep", "last_ns", "on_body", "raw",
+        "_headed", "_parser", "_size", "chunks", "ended", "error", "first_ns", "keep", "last_ns", "on_body", "raw",
         "status",
     )  # fmt: skip
 
@@ -36,6 +39,7 @@ class Reader:
         self.error: Exception | None = None
         self.first_ns = self.last_ns = 0
         self._headed = False
+        self._size = 0
 
     def on_message_begin(self) -> None:
         """An answer begins: ours, an interim one (1xx) before it, or one that nobody asked for, which is refused."""
@@ -64,12 +68,21 @@ class Reader:
             if not self.ended:
                 self.fail(BadAnswer(f"the answer is not HTTP/1.1: {error}"))
             self.keep = False
+        if not self.ended:
+            self._measure(len(data))
         if self.ended:
             self.last_ns = now_ns
-            return True
+        return self.ended
+
+    def _measure(self, more: int) -> None:
+        """An answer that goes on may not fill our memory: its time limit alone would let gigabytes in."""
+        self._size += more
         if not self._headed:
             self._headed = self._head_is_in()
-        return False
+            if not self._headed and len(self.raw) > MOST_HEAD:
+                self.fail(BadAnswer(f"the headers do not end within {MOST_HEAD >> 20} MB"))
+        elif self._size > MOST_BODY:
+            self.fail(BadAnswer(f"the body is larger than {MOST_BODY >> 20} MB, the most that is kept"))
 
     def fail(self, error: Exception) -> None:
         """The answer will never be whole."""

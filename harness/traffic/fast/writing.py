@@ -165,8 +165,8 @@ def origin_of(url: str) -> Origin:
     if scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"not an http:// or https:// URL: {url!r}")
     host = parts.hostname
-    if not host.isascii():
-        host = host.encode("idna").decode("ascii")
+    # Also what is ASCII: the resolver would raise no OSError for a..b, nor for a label of more than 63 letters.
+    host = host.encode("idna").decode("ascii")
     if not re.fullmatch(r"[\w.~-]+|[0-9A-Fa-f:.%\w]+", host, re.ASCII):
         raise ValueError(f"not a host name: {host!r} in {url!r}")
     return Origin(scheme == "https", host, parts.port or (443 if scheme == "https" else 80))

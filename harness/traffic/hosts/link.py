@@ -81,7 +81,7 @@ def read_record(payload: bytes) -> dict[str, Any]:
     """A record of a message or a line. Raises LinkLost when it is none."""
     try:
         record = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # [[[[... of a stranger
         raise LinkLost("no record") from error
     if not isinstance(record, dict):
         raise LinkLost("no record")

@@ -8,8 +8,18 @@ import socket
 import struct
 import threading
 import time
+import zlib
 from collections import Counter
 from types import TracebackType
+
+
+def _bomb(megabytes: int) -> bytes:
+    """An answer with a body of zeros in gzip, a thousandth of them on the wire."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = squeezer.compress(bytes(1 << 20)) + squeezer.flush(zlib.Z_FULL_FLUSH)
+    body = b"\x1f\x8b\x08" + bytes(7) + block * megabytes
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 # Whole answers, after which the connection stays.
@@ -37,6 +47,12 @@ ANSWERS: dict[str, bytes] = {
     "/bad-gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno",
     "/gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
     % (len(gzip.compress(b"squeezed", mtime=0)), gzip.compress(b"squeezed", mtime=0)),
+    "/charset": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf8mb4\r\nContent-Length: 2\r\n\r\nok",
+    "/charset-idna": b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=idna\r\nContent-Length: 2\r\n\r\nok",
+    "/ages": b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Max-Age=" + b"9" * 400 + b"\r\n"
+    b"Set-Cookie: b=1; Expires=Thu, 01 Jan 0001 00:00:00 -0000\r\nContent-Length: 2\r\n\r\nok",
+    "/bomb": _bomb(257),
+    "/no-host": b"HTTP/1.1 302 Found\r\nLocation: http://a..b/\r\nContent-Length: 0\r\n\r\n",
 }
 # What comes before the connection is closed.
 LAST_WORDS: dict[str, bytes] = {
@@ -48,6 +64,8 @@ LAST_WORDS: dict[str, bytes] = {
     "/half-chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
     "/half-head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "/garbage": b"\x00\x01\x02 what is this\r\n\r\n",
+    "/endless-head": b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 100_000,
+    "/endless-interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
     "/two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
 }
 

@@ -50,6 +50,9 @@ GOOD = {
     "/too-much": "ok",
     "/two-answers": "ok",
     "/gzip": "squeezed",
+    "/charset": "ok",
+    "/charset-idna": "ok",
+    "/ages": "ok",
 }
 BAD = {
     "/reset": ("ConnectionResetError", "reset"),
@@ -59,6 +62,8 @@ BAD = {
     "/half-head": ("ConnectionClosed", "in the middle"),
     "/garbage": ("BadAnswer", "not HTTP/1.1"),
     "/two-lengths": ("BadAnswer", "not HTTP/1.1"),
+    "/endless-head": ("BadAnswer", "do not end within 1 MB"),
+    "/endless-interim": ("BadAnswer", "do not end within 1 MB"),
     "/never": ("RequestTimeout", "within 0.3 s"),
     "/drip": ("RequestTimeout", "within 0.3 s"),
     "/drip-head": ("RequestTimeout", "within 0.3 s"),
@@ -93,6 +98,7 @@ def users(other: str) -> dict[str, dict[str, Any]]:
             {"method": "POST", "url": "/307", "data": {"a": "b c"}, **FOLLOW},
             {"url": "/loop", **FOLLOW},
             {"url": "/ok"},
+            {"url": "/no-host", **FOLLOW},
             max_redirects=5,
         ),
         "sent": user(
@@ -117,7 +123,9 @@ def users(other: str) -> dict[str, dict[str, Any]]:
             {"url": "/unset"},
             {"url": "/echo"},
         ),
-        "damaged": user({"url": "/bad-gzip", "headers": {"Accept-Encoding": "gzip"}}, {"url": "/bad-gzip"}),
+        "damaged": user(
+            {"url": "/bad-gzip", "headers": {"Accept-Encoding": "gzip"}}, {"url": "/bad-gzip"}, {"url": "/bomb"}
+        ),
         "nobody": user({"url": "http://127.0.0.1:1/"}, {"url": "http://nobody.invalid/", "timeout": 5}),
     }
 
@@ -208,7 +216,7 @@ def test_head_ends_with_its_headers(answers: Found) -> None:
 
 def test_redirects_are_followed_only_when_asked(answers: Found) -> None:
     """As one request; 302 turns POST into GET, 307 does not; a circle ends."""
-    plain, found, again, circle, ok = answers["redirects"]
+    plain, found, again, circle, ok, nowhere = answers["redirects"]
     assert (plain["status"], plain["ok"], plain["headers"]["location"]) == (302, True, "/echo")
     assert found["text"].startswith("GET /echo HTTP/1.1\r\n")
     assert (found["history"], found["url"], len(found["fired"])) == (
@@ -219,6 +227,7 @@ def test_redirects_are_followed_only_when_asked(answers: Found) -> None:
     assert again["text"].startswith("POST /echo HTTP/1.1\r\n")
     assert again["text"].endswith("\r\n\r\na=b+c")
     assert (circle["error"], len(circle["fired"])) == ("TooManyRedirects", 1)
+    assert (nowhere["error"], len(nowhere["fired"])) == ("BadAnswer", 1)
     assert ok["status"] == 200
 
 
@@ -257,9 +266,10 @@ def test_cookies_come_back_until_they_are_over(answers: Found) -> None:
 
 def test_a_damaged_encoding_that_was_asked_for_is_a_failure(answers: Found) -> None:
     """Asked for gzip, what is not gzip is no answer; unasked, it is for the scenario to find out."""
-    asked, unasked = answers["damaged"]
+    asked, unasked, bomb = answers["damaged"]
     assert (asked["error"], asked["status"]) == ("BadAnswer", 0)
     assert (unasked["error"], unasked["status"], unasked["text_error"]) == ("", 200, "BadAnswer")
+    assert bomb["text_error"] == "BadAnswer"
 
 
 def test_hosts_that_are_not_there_are_connect_failures(answers: Found) -> None:

@@ -42,3 +42,10 @@ def test_a_secure_cookie_goes_over_tls_only() -> None:
     """Plain HTTP does not get it."""
     assert sent("a=1; Path=/; Secure", "shop.example.com") == "a=1"
     assert sent("a=1; Path=/; Secure", "shop.example.com", tls=False) == ""
+
+
+def test_what_would_end_its_header_line_is_no_cookie() -> None:
+    """Else a value of a scenario could write headers of its own; ";" would begin another cookie."""
+    for name, value in (("a", "x\r\nEvil: 1"), ("a\n", "x"), ("a", "x; b=y"), ("a", "\u20ac")):
+        with pytest.raises(ValueError, match="cannot be sent"):
+            Cookies().set(name, value, domain="shop.example.com")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
+from harness.clients.poll import poll
 from harness.errors import BadInput
 from harness.experiment import WorkersSpec
 from harness.secrets import mask_text
@@ -101,3 +103,17 @@ def test_a_target_on_loopback_is_refused_for_workers_elsewhere(address: str) -> 
         require_reachable(address, [near, far])
     for each in (near, far):
         each.release("is not needed")
+
+
+@pytest.mark.parametrize("line", [b"[" * 1000, b"GET / HTTP/1.1\r", b"\xff", b"{}", b"x" * 2000])
+def test_a_stranger_is_sent_away_whatever_it_says(line: bytes) -> None:
+    """Its connection is closed at once, and the gate counts it."""
+    gate = Gate(WorkersSpec(expect=1, bind="127.0.0.1:0", join_within_ns=10**9), b"k" * 20, ABOUT, lambda _: None)
+    host, port = split_address(gate.open())
+    with socket.create_connection((host, port), timeout=3) as stranger:
+        stranger.sendall(line + b"\n")
+        with contextlib.suppress(ConnectionResetError):
+            while stranger.recv(1000):  # TimeoutError: nobody closes it
+                pass
+    assert poll(lambda: gate.refused.total() == 1, 3 * 10**9)
+    gate.close()

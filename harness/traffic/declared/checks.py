@@ -186,7 +186,8 @@ def _read_json(answer: Answer) -> Any:
 def _search(expression: Any, page: Any) -> Any:
     try:
         return expression.search(page)
-    except jmespath.exceptions.JMESPathError:  # a function of the expression that does not fit what came
+    except (jmespath.exceptions.JMESPathError, TypeError, ArithmeticError):
+        # A function of the expression that does not fit what came: max_by lets TypeError out, ceil of 1e999 Overflow.
         return None
 
 

@@ -141,3 +141,11 @@ def test_only_what_has_to_be_looked_at_is() -> None:
     assert Judge("a", Expectation(), taking("json", "a")).looks
     judge = Judge("a", Expectation(body="{{b}}", json=(("x", "{{j}}"),), headers=(("h", "{{h}}"),)), ())
     assert judge.names == {"b", "j", "h"}
+
+
+@pytest.mark.parametrize("what", ["ceil(x)", "max_by(many, &x)", "sum(many)"])
+def test_a_function_that_does_not_fit_what_came_finds_nothing(what: str) -> None:
+    """Whatever the library raises then: a number without end, things that cannot be compared, not a number."""
+    page = Page(content=b'{"x": 1e999, "many": [{"x": 1}, {"x": "a"}]}')
+    with pytest.raises(NotAsExpectedError, match="nothing found for x"):
+        look(page, taking("json", what))

@@ -137,6 +137,17 @@ class DeclaredTraffic:
         bodies = [str(step.content) for step in steps if isinstance(step, Send) and step.body_kind == "body_file"]
         return tuple(dict.fromkeys([*(source.file for source in self.data), *bodies]))
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """What its requests are called in results and limits: "METHOD name", those of the login last."""
+        steps = [*(step for activity in self.activities for step in activity.steps), *self.login]
+        return tuple(dict.fromkeys(f"{step.method} {step.name}" for step in steps if isinstance(step, Send)))
+
+    def requests_to(self, endpoint: str) -> float:
+        """How many an iteration makes of them on average, when nothing fails; the login is not counted."""
+        called = ((share, f"{send.method} {send.name}") for activity, share in self.shares() for send in activity.sends)
+        return sum(share for share, name in called if name == endpoint)
+
     def shares(self) -> tuple[tuple[Activity, float], ...]:
         """Each activity with its share of the iterations."""
         total = sum(activity.weight for activity in self.activities)

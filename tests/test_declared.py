@@ -113,6 +113,12 @@ def test_shares_requests_and_waits_are_means_over_the_weights() -> None:
     assert FULL.waits_ns == 500_000_000
 
 
+def test_what_its_requests_are_called_and_how_many_there_are_of_each() -> None:
+    """By the name that results and limits have; the login is no part of an iteration."""
+    assert FULL.endpoints == ("GET list", "GET p", "POST cart", "PUT f", "POST /login")
+    assert [FULL.requests_to(name) for name in ("GET list", "PUT f", "POST /login")] == [0.75, 0.25, 0.0]
+
+
 def test_all_its_files_are_told() -> None:
     """Data and bodies: they have to be sent to workers elsewhere."""
     assert FULL.files() == ("users.csv", "bodies/f.bin")

@@ -297,6 +297,24 @@ def test_a_rate_tells_without_a_scenario_what_can_be_decided() -> None:
     assert "errors < 0.5% in rate-400  decidable: 12,000 requests" in text
 
 
+def test_a_limit_of_one_declared_request_is_decided_by_its_share() -> None:
+    """Three lists to one purchase of two requests: of 1,000 iterations 250 ask for each of the two."""
+    buy = {"name": "buy", "steps": [{"get": "/p", "name": "p"}, {"post": "/c", "name": "c"}]}
+    traffic = {"requests": [{"name": "list", "weight": 3, "get": "/"}, buy], "target": "web"}
+    document = {
+        "name": "x",
+        "why": "y",
+        "stack": {"external": {"web": "http://127.0.0.1:1"}},
+        "traffic": traffic,
+        "stages": [{"name": "s", "rate": "100/s", "hold": "10s"}],
+        "budget": ["p95 < 1s", 'p95 of "POST c" < 1s'],
+    }
+    found = from_document(document, base_dir=".")
+    text = timeline(found, plan(found))
+    assert "decidable: 1,250 requests" in text
+    assert "decidable: 250 requests" in text
+
+
 def test_a_curve_of_many_corners_is_told_by_its_ends_and_its_peak() -> None:
     """A row of a table has no room for a whole day; the area is that under every corner."""
     curve = ((0, 10), (2, 20), (4, 90), (6, 30), (8, 40))

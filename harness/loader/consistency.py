@@ -186,7 +186,10 @@ def _scopes(placed: Placed[Limit], draft: Draft, faults: tuple[Placed[Fault], ..
 
 def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
     limit = placed.value
-    if limit.metric in REQUEST_METRICS or "probes" in draft.partial:
+    if limit.metric in REQUEST_METRICS:
+        _endpoint(placed, draft, problems)
+        return
+    if "probes" in draft.partial:
         return
     probes = [probe.value for probe in draft.probes]
     subjects = _subjects(limit.metric, probes)
@@ -200,6 +203,13 @@ def _limit(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
     elif limit.of and limit.of not in subjects:
         near = did_you_mean(limit.of, subjects)
         problems.add(placed.path, f"no probe reads {limit.metric} of {limit.of}, only of {', '.join(subjects)}{near}")
+
+
+def _endpoint(placed: Placed[Limit], draft: Draft, problems: Problems) -> None:
+    """The requests of declared traffic are known by name; what a locustfile asks is known when it has run."""
+    declared = draft.traffic and draft.traffic.declared
+    if declared and placed.value.of and placed.value.of not in declared.endpoints:
+        problems.add(placed.path, no_such("request", shown(placed.value.of), declared.endpoints))
 
 
 def _subjects(metric: str, probes: Iterable[ProbeSpec]) -> tuple[str, ...]:

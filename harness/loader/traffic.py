@@ -144,6 +144,17 @@ def check_declared(traffic: TrafficSpec, stages: Sequence[Stage], problems: Prob
             rows = _count(source.rows, "row")
             message = f"{source.file} has {rows} for {workers} processes, and each needs rows of its own"
             problems.add(("traffic", "data", source.name), message, hint="more rows, fewer processes, or at_end: again")
+        elif source.at_end == "stop" and source.per == "user":
+            _check_rows(source, stages, problems)
+
+
+def _check_rows(source: DataSource, stages: Sequence[Stage], problems: Problems) -> None:
+    """In the closed model all users of a stage are there at once; each needs a row. A pool may well stay smaller."""
+    most = max((stage for stage in stages if stage.unit == "users"), key=lambda stage: stage.peak, default=None)
+    if most is not None and 0 < source.rows < most.peak:
+        rows = _count(source.rows, "row")
+        message = f"{source.file} has {rows}, one for each user, and {most.name} wants {most.peak:,.0f} users"
+        problems.add(("traffic", "data", source.name), message, hint="more rows, fewer users, or at_end: again")
 
 
 def files_of(tree: object) -> dict[tuple[str | int, ...], str]:

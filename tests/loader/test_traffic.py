@@ -184,6 +184,14 @@ def test_waiting_is_of_the_closed_model() -> None:
     built(**rest, traffic=traffic())
 
 
+def test_a_limit_of_a_request_that_nobody_sends_is_refused() -> None:
+    """Declared requests are known by name: a limit on a misspelt one could never be decided."""
+    rest: dict[str, Any] = {"faults": [], "questions": ["budget"], "traffic": traffic(login=LOGIN, data=DATA)}
+    (message,) = wrong(**rest, budget=['p95 of "POST logn" < 1s'])
+    assert message.startswith("budget[0]: no request is called 'POST logn'; did you mean POST /login?")
+    built(**rest, budget=['p95 of "POST /login" < 1s'])
+
+
 def section(**keys: Any) -> str:
     """The document of the tests with declared traffic."""
     return replaced("traffic: {scenario: scenarios/checkout.py, target: front}", f"traffic: {json.dumps(traffic(**keys))}")
@@ -218,6 +226,7 @@ FILES = [
     ({"data": {"user": {"file": "empty.csv"}}}, "empty.csv: has no rows (a header and at least one row below it)"),
     ({"data": {"user": {"file": "bad.jsonl"}}}, "bad.jsonl:2: is no JSON: Expecting property name enclosed in double quotes"),
     ({"data": {"user": {"file": "users.csv", "at_end": "stop"}}, "processes": 3}, "x.yaml:11 traffic.data.user: users.csv has 2 rows for 3 processes, and each needs rows of its own (more rows, fewer processes, or at_end: again)"),
+    ({"data": {"user": {"file": "users.csv", "at_end": "stop"}}}, "x.yaml:11 traffic.data.user: users.csv has 2 rows, one for each user, and level-500 wants 500 users (more rows, fewer users, or at_end: again)"),
 ]  # fmt: skip
 
 

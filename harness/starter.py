@@ -132,7 +132,7 @@ def _told(imported: Imported, experiment: Path, secrets: Path) -> list[str]:
     host = urlsplit(imported.address).hostname or ""
     own = "" if _is_near(host) else f" --i-own {host}"
     lines.append(f"next: harness check {experiment}{own}   shows the timeline, touches nothing")
-    lines.append(f"then: harness run {experiment}{own}     20 users for 40 s")
+    lines.append(f"then: harness run {experiment}{own}     2 users, then 20; 42 s")
     return lines
 
 

@@ -84,7 +84,7 @@ def from_har(document: Document, *, host: str = "", assets: bool = False, addres
     steps = _steps([entry for entry, _ in exchanges], found.calls, _titles(log))
     only = found.calls[0].path if len(found.calls) == 1 else ""
     return Imported(
-        what=f"the recorded session of {len(found.calls)} requests",
+        what=f"The recorded session of {len(found.calls)} request{'s' * (len(found.calls) != 1)}",
         address=address or origin,
         requests=(Request(name=only or f"session of {urlsplit(origin).hostname}", steps=steps),),
         credentials=found.credentials,

@@ -127,7 +127,11 @@ def check_pool(
     if not stages or stages[0].unit == "users":
         for key in ("arrivals", "max_users"):
             if key in keys:
-                problems.add(("traffic", key), f"{key} needs a rate: these stages are in users", hint="rate: 100/s")
+                problems.add(
+                    ("traffic", key),
+                    f"{key} needs a rate: these stages are in users",
+                    hint="leave it out, or write rate: 100/s for users",
+                )
         return traffic
     peak = max(stage.peak for stage in stages)
     if not traffic.max_users:

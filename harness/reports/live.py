@@ -171,11 +171,12 @@ def _stage(state: LiveState) -> str:
 def _load(state: LiveState) -> str:
     """What is wanted beside what is there: users, or arrivals a second and the users that they keep busy."""
     wanted = level_at(state.plan, _since(state)) if state.zero_ns is not None else 0.0
-    users = f"{sum(state.users.values()):,}"
+    there = sum(state.users.values())
+    users = f"{there:,}"
     if state.unit == "users":
         return f"{round(wanted):,} wanted, {users} there"
     started = _rate(sum(row.begun for row in _whole(state)) / _seconds(state))
-    return f"{_rate(wanted)} wanted, {started} started, {users} users busy of {state.max_users:,}"
+    return f"{_rate(wanted)} wanted, {started} started, {users} user{'s' * (there != 1)} busy of {state.max_users:,}"
 
 
 def _whole(state: LiveState) -> list[Generator]:

@@ -74,7 +74,8 @@ def described(test: SelfTest) -> str:
     users = f"room for {test.users:,} users ({test.users_bound})"
     if test.rate_bound == OTHER_LOAD:
         seen = f"{test.per_s:,.0f}/s were carried, " if test.per_s else ""
-        return f"{words}: {seen}more could not be tried: {OTHER_LOAD} holds its event loop up; {users}"
+        more = "more could not be tried" if seen else "what it carries could not be measured"
+        return f"{words}: {seen}{more}: {OTHER_LOAD} holds its event loop up; {users}"
     least = "at least " if test.at_least else ""
     return f"{words} carries {least}{test.per_s:,.0f}/s (event loop lag P99 {test.lag_p99_us / 1000:.1f} ms), {users}"
 

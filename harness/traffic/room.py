@@ -41,7 +41,8 @@ def _files_lacking(users: int, processes: int, most: int) -> Shortage | None:
     enough = math.ceil(users / max(1, most - FILES_KEPT))
     remedy = (
         f"raise the hard limit (as root: ulimit -n {needed}; systemd: LimitNOFILE={needed}; "
-        f"docker run --ulimit nofile={needed}), use {enough} processes (traffic: processes), or plan fewer users"
+        f"docker run --ulimit nofile={needed}), use {enough} processes (traffic: processes), "
+        "or plan fewer users (with a rate: traffic: max_users)"
     )
     said = f"{users:,} users in {processes} traffic {plural} need {needed:,} open files each, of {most:,} allowed here"
     return said, remedy

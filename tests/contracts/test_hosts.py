@@ -162,7 +162,7 @@ def test_two_joined_workers_count_what_the_target_counts(tmp_path: Path) -> None
         assert isinstance(here.events[-1], TrafficEnded)
         for number in (0, 1):
             assert "TEST_STOP" in (tmp_path / f"traffic-worker-{number}.log").read_text()
-        assert any("2 of 2 has joined" in line for line in here.said)
+        assert any("has joined, 2 of 2 workers" in line for line in here.said)
         assert not any(TOKEN in line for line in here.said)
         for worker in workers:
             assert within(5, lambda worker=worker: sum("waiting for a harness" in line for line in worker.lines) == 2)

@@ -127,7 +127,8 @@ def test_what_belongs_to_a_rate_needs_one(key: dict[str, object]) -> None:
     """In the closed model there are neither arrivals nor a pool."""
     (name,) = key
     stages = [{"name": "steady", "users": 5, "hold": "30s"}]
-    assert f"traffic.{name}: {name} needs a rate: these stages are in users" in refused(
+    hint = "(leave it out, or write rate: 100/s for users)"
+    assert f"traffic.{name}: {name} needs a rate: these stages are in users {hint}" in refused(
         stages=stages, traffic=traffic(**key)
     )
 

@@ -116,4 +116,6 @@ def test_what_was_measured_is_told_in_a_line() -> None:
     assert "carries at least 4,900/s" in described(replace(TEST, rate_bound=SEARCH))
     held_up = described(replace(TEST, per_s=0.0, rate_bound=DISTURBED))
     assert "0/s" not in held_up
-    assert "more could not be tried: other load on this machine" in held_up
+    assert "what it carries could not be measured: other load on this machine" in held_up
+    held_later = described(replace(TEST, rate_bound=DISTURBED))
+    assert "4,900/s were carried, more could not be tried: other load on this machine" in held_later

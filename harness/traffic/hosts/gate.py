@@ -191,7 +191,7 @@ class Gate:
             self._joined.append(host)
             about = host.about
             self._say(
-                f"worker {len(self._joined)} of {self.expect} has joined: {about.name} (host {about.host} at "
+                f"{about.name} has joined, {len(self._joined)} of {self.expect} workers (host {about.host} at "
                 f"{host.address}, {about.cores} cores), its clock {host.offset}"
             )
             self._changed.notify_all()

@@ -113,7 +113,7 @@ class Relay:
         settings = replace(read_settings(self._start["settings"]), relayed=True, base_dir=str(cwd))
         if settings.scenario:
             settings = replace(settings, scenario=str(inside(place, settings.scenario)))
-        self._say(f"running as worker {settings.worker + 1} of {settings.workers} against {settings.address}")
+        self._say(f"running as worker {settings.worker} (of {settings.workers}, from 0) against {settings.address}")
         self._listener = socket.create_server(("127.0.0.1", 0))
         try:
             self._child = launch(settings, f"worker-{settings.worker}", folder / "logs", cwd=cwd)

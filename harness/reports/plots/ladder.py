@@ -79,6 +79,10 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     return figure
 
 
+# Shares stand on lines: the limit just above 0 %, and the bracket's end through the tallest bar.
+_ON_PAPER = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+
+
 def _tick(rung: Rung) -> str:
     return f"{format_load(rung.load, rung.unit).removesuffix(' users')}\n{words.count(rung.per_s)}/s"
 
@@ -111,9 +115,8 @@ def _errors(axes: Axes, found: list[Rung], places: Floats, evidence: Evidence, p
         style.headed(axes, "Errors by level", page)
         return
     bars = axes.bar(places, column, width=0.5, color=style.VERMILLION, label="failed of all answers")
-    axes.bar_label(
-        bars, [words.percent(share) if np.isfinite(share) else "" for share in column], fontsize=8, padding=2
-    )
+    shares = [words.percent(share) if np.isfinite(share) else "" for share in column]
+    axes.bar_label(bars, shares, fontsize=8, padding=2, bbox=_ON_PAPER, zorder=5)
     bounds = dict.fromkeys(
         limit.bound for limit in evidence.experiment.budget if limit.metric == "errors" and not limit.of
     )

@@ -22,12 +22,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from harness.declared import Activity, DeclaredTraffic, Send
+from harness.traffic.planned import described
+from harness.traffic.selftest import self_test
 from tests.bench import bench_scale, bench_traffic
 from tests.bench.bench_arrivals import SLEEPER
 from tests.bench.bench_fast import other, stock, stock_locust
@@ -178,35 +181,34 @@ class Bench:
         return [row("CPU per request, scripted user, recording everything", ours, "us", found, 45)]
 
     def declared(self) -> list[Row]:
-        """Declared users, open loop."""
-        hold, url = self.args.hold, self.url
-        high = min(10_000.0, round(0.85 * self.core_carries(), -2))
-        seen: dict[str, Measured] = {}
+        """Declared users, open loop: at 10,000/s, and where the core is nearly used up, beside k6."""
+        hold, limit = self.args.hold, round(0.75 * self.core_carries(), -2)
+        ours: dict[float, Measured] = {}
+        theirs: dict[float, K6] = {}
 
-        def ours(per_s: float) -> float:
-            name = f"{per_s:.0f}"
-            seen[name] = self.at_rate(per_s, scenario="", declared=DECLARED)
-            return seen[name].us_per_request
+        def of_ours(per_s: float) -> float:
+            ours[per_s] = self.at_rate(per_s, scenario="", declared=DECLARED)
+            return ours[per_s].us_per_request
 
-        measured = {"high": lambda: ours(high), "low": lambda: ours(1000)}
-        reached: dict[str, float] = {}
+        def of_k6(per_s: float) -> float:
+            script = K6_RATE.format(url=self.url, rate=round(per_s), hold=round(hold + 2))
+            theirs[per_s] = k6(script, 1.5, hold)
+            return theirs[per_s].us_per_request
 
-        def theirs(rate: float) -> float:
-            found = k6(K6_RATE.format(url=url, rate=round(rate), hold=round(hold + 2)), 1.5, hold)
-            reached[f"{rate:.0f}"] = found.per_s
-            return found.us_per_request
-
+        rates = (1000.0, 10_000.0, limit)
+        measured = {f"ours {per_s:.0f}": partial(of_ours, per_s) for per_s in rates}
         if self.has_k6:
-            measured |= {"k6 low": lambda: theirs(1000), "k6 high": lambda: theirs(high)}
+            measured |= {f"k6 {per_s:.0f}": partial(of_k6, per_s) for per_s in rates[:2]}
         found = self.rounds(measured)
-        peers = {f"k6 at {float(rate):,.0f}/s ({per_s:,.0f}/s sent)": found[f"k6 {name}"]
-                 for (rate, per_s), name in zip(reached.items(), ("low", "high"), strict=False)}  # fmt: skip
-        peers[f"ours at 1,000/s ({seen['1000'].per_s:,.0f}/s sent)"] = found["low"]
-        sent = seen[f"{high:.0f}"].per_s
-        what = (
-            f"the same, declarative open loop at {high:,.0f}/s ({sent:,.0f}/s sent, core {seen[f'{high:.0f}'].cpu:.0%})"
-        )
-        return [row(what, found["high"], "us", peers, 35)]
+        peers = {
+            f"k6 at {rate:,.0f}/s ({run.per_s:,.0f}/s sent)": found[f"k6 {rate:.0f}"] for rate, run in theirs.items()
+        }
+        peers["ours at 1,000/s"] = found["ours 1000"]
+        what = "the same, declarative open loop at {:,.0f}/s ({:,.0f}/s sent, {:.0%} of a core)"
+        return [
+            row(what.format(rate, ours[rate].per_s, ours[rate].cpu), found[f"ours {rate:.0f}"], "us", peers, 35)
+            for rate in rates[1:]
+        ]
 
     def many(self) -> list[Row]:
         """Five thousand users that ask once in five seconds: what the generator itself adds, and its memory."""
@@ -248,7 +250,10 @@ class Bench:
 
     def lag(self) -> list[Row]:
         """How late what is due begins."""
-        half = round(self.core_carries() / 2, -2)
+        with tempfile.TemporaryDirectory() as logs:
+            test = self_test("FastUser", 1, log_dir=Path(logs))
+        say(described(test))
+        half = max(100.0, round(test.per_s / 2, -2))
         asleep: list[float] = []
 
         def ours() -> float:
@@ -261,7 +266,7 @@ class Bench:
             return late_ms
 
         found = self.rounds({"ours": ours})
-        what = f"due-to-start lag P99 at half the measured capacity ({half:,.0f}/s)"
+        what = f"due-to-start lag P99 at half of what the self-test measured ({half:,.0f}/s)"
         return [row(what, found["ours"], "ms", {"a process that only sleeps, same core": statistics.median(asleep)}, 2)]
 
     def two(self) -> list[Row]:

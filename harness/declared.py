@@ -148,6 +148,12 @@ class DeclaredTraffic:
         called = ((share, f"{send.method} {send.name}") for activity, share in self.shares() for send in activity.sends)
         return sum(share for share, name in called if name == endpoint)
 
+    def judged(self, endpoint: str, unit: Literal["users", "rate"]) -> float:
+        """Requests that a limit on `endpoint` ("": all) judges, for each iteration (a rate) or each request (users)."""
+        every = self.requests_per_iteration
+        asked = self.requests_to(endpoint) if endpoint else every
+        return asked if unit == "rate" else asked / every if every else 0.0
+
     def shares(self) -> tuple[tuple[Activity, float], ...]:
         """Each activity with its share of the iterations."""
         total = sum(activity.weight for activity in self.activities)

@@ -346,7 +346,8 @@ def _limits(
     # An iteration makes at least one request, so a rate tells without a scenario what can be decided.
     per_level_s = 1.0 if experiment.unit == "rate" else rate_per_user_s
     for number, limit in enumerate(experiment.budget):
-        each_s = per_level_s and per_level_s * _share(experiment, limit)
+        declared = experiment.traffic.declared
+        each_s = per_level_s and per_level_s * (declared.judged(limit.of, experiment.unit) if declared else 1.0)
         decides = "" if each_s is None else _decides(experiment, plan, limit, stages, faults, each_s)
         rows.append(["must hold" if number == 0 else "", limit.text, decides])
     for number, limit in enumerate(experiment.abort):
@@ -361,16 +362,6 @@ def _limits(
     if any(not limit.scope for limit in experiment.budget):
         lines += _labelled("", "(a limit without 'in' holds in every stage but warm-up, each for itself)", width)
     return lines
-
-
-def _share(experiment: Experiment, limit: Limit) -> float:
-    """The requests that a limit judges for each iteration (with a rate), or for each request (with users)."""
-    declared = experiment.traffic.declared
-    if declared is None:
-        return 1.0
-    every = declared.requests_per_iteration
-    asked = declared.requests_to(limit.of) if limit.of else every
-    return asked if experiment.unit == "rate" else asked / every if every else 0.0
 
 
 def _decides(

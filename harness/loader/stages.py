@@ -14,7 +14,7 @@ from harness.units import NS_PER_S, format_duration, format_rate
 
 LEVELS = ("users", "rate", "curve")
 # A pool with no limit of its own holds everybody who may be waiting for a time limit, within what one host can carry.
-MOST_DEFAULT_USERS = 20_000
+MOST_DEFAULT_USERS = 10_000
 
 
 def read_stage(value: object, path: Path, problems: Problems) -> Stage | None:

@@ -28,7 +28,7 @@ class Plot:
 
 PLOTS: Mapping[str, Plot] = {
     "ladder": Plot(
-        title="The ladder",
+        title="Load levels",
         alt="Median, P95 and P99 latency and the error rate at each level of load, with the bracket of the break",
         draw=ladder.draw,
     ),

@@ -61,7 +61,7 @@ def draw(verdict: Verdict, evidence: Evidence, page: Page) -> Figure:
     if not found:
         figure, (axes,) = style.paper(page, [1.4])
         style.empty(axes, "no level was measured")
-        style.headed(axes, "The ladder", page)
+        style.headed(axes, "Load levels", page)
         axes.set_xticks([])
         return figure
     figure, (strip, latency, errors) = style.paper(page, [0.3, 2.9, 2.0])

@@ -95,6 +95,17 @@ def literal(value: JsonValue) -> JsonValue:
     return [literal(item) for item in value] if isinstance(value, list) else value
 
 
+def has_at_most(most: int, value: JsonValue) -> bool:
+    """Whether a value has at most so many parts, written out: aliases of YAML may multiply, or be a circle."""
+    waiting = [value]
+    while waiting and most > 0:
+        most -= 1
+        part = waiting.pop()
+        if isinstance(part, dict | list):
+            waiting += part.values() if isinstance(part, dict) else part
+    return not waiting
+
+
 def can_be_sent(name: str, value: str) -> bool:
     """Whether a header can be sent: a token (RFC 9110, 5.6.2) and printable ASCII of reasonable length."""
     fine = value.isascii() and value.isprintable() and len(value) <= MAX_TEXT

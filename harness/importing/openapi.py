@@ -17,6 +17,7 @@ from harness.importing.calls import (
     JsonValue,
     Request,
     can_be_sent,
+    has_at_most,
     is_writable,
     literal,
     wrong,
@@ -30,6 +31,7 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8080"
 MAX_NAME = 90
 MAX_TITLE = 200
 MAX_TOLD = 8
+MAX_VALUES = 10_000
 CHANGES = "it may change something; --all-methods takes it in"
 _METHODS = ("get", "head", "post", "put", "patch", "delete")
 _NOT_OURS = frozenset({"accept", "content-type", "authorization", "content-length", "connection", "host"})
@@ -285,7 +287,14 @@ _KINDS = (r"application/json\b", r"[\w.]+/[\w.-]*\+?json\b", r"application/x-www
 
 
 def _value_of(references: References, node: Node) -> Sample:
-    """Of a parameter or a media type: its own example(s), else its schema's."""
+    """Of a parameter or a media type: its own example(s), else its schema's. Raises NoValue when that is too large."""
+    found = _told_or_made(references, node)
+    if not has_at_most(MAX_VALUES, found.value):
+        raise NoValue
+    return found
+
+
+def _told_or_made(references: References, node: Node) -> Sample:
     if "example" in node.mapping:
         return Sample(value=node.mapping["example"], source="the example")
     for example in references.items(references.at(node, "examples")):
@@ -293,7 +302,7 @@ def _value_of(references: References, node: Node) -> Sample:
             return Sample(value=example.mapping["value"], source="the example")
     if "content" in node.mapping and "schema" not in node.mapping:
         content = references.items(references.at(node, "content"))
-        return _value_of(references, content[0]) if content else Sample(value="text", source=MADE_UP)
+        return _told_or_made(references, content[0]) if content else Sample(value="text", source=MADE_UP)
     return sample(references, references.at(node, "schema"))
 
 

@@ -287,3 +287,16 @@ def test_a_reference_that_leads_nowhere_is_told_with_its_place(reference: str, m
     said = refused({"/": {"get": {"parameters": [{"$ref": reference}]}}})
     assert message in said
     assert "#/paths/~1/get/parameters/0" in said
+
+
+def test_aliases_that_multiply_or_are_a_circle_are_no_example() -> None:
+    """A few lines of YAML can stand for more values than fit in memory ("billion laughs"), or for a list of itself."""
+    many: object = "ha"
+    for _ in range(40):
+        many = {"one": many, "two": many}
+    circle: list[object] = []
+    circle.append(circle)
+    for example in (many, circle):
+        body = {"requestBody": {"content": {"application/json": {"example": example}}}}
+        found = document({"/": {"post": body}, "/fine": {"get": {}}})
+        assert "no value fits" in named(found, "/")[0].off

@@ -37,7 +37,10 @@ Tables = Mapping[str, Table]
 def read_traffic(value: object, path: Path, problems: Problems, tables: Tables | None = None) -> TrafficSpec | None:
     """Whose users, and where they go. `tables` holds the data files that could be read, None when nobody looked."""
     shape = shapes.read(TrafficShape, value, path, problems)
-    if shape is None or not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
+        return None
+    if shape is None:
+        _look_inside(value, path, problems, tables)
         return None
     if (shape.scenario is None) == (shape.requests is None):
         got = "neither" if shape.scenario is None else "both"
@@ -67,6 +70,14 @@ def read_traffic(value: object, path: Path, problems: Problems, tables: Tables |
         max_users=shape.max_users or 0,
         workers=_workers(shape.workers, (*path, "workers"), problems),
     )
+
+
+def _look_inside(value: Mapping[str, object], path: Path, problems: Problems, tables: Tables | None) -> None:
+    """A wrong key beside the requests hides no mistake in them."""
+    inner = {key: value[key] for key in ("requests", "login", "data", "headers") if key in value}
+    shape = shapes.read(TrafficShape, {**inner, "target": "any"}, path, Problems(where=""))
+    if shape is not None and shape.requests is not None:
+        _declared(shape, shape.requests, path, problems, tables)
 
 
 def _workers(value: Mapping[str, object] | None, path: Path, problems: Problems) -> WorkersSpec | None:

@@ -141,6 +141,12 @@ def test_what_makes_no_sense_is_refused_in_its_place(keys: dict[str, Any], messa
     assert message.lstrip(": ") in [said.lstrip(": ") for said in refused(**keys)]
 
 
+def test_a_wrong_key_of_the_section_hides_no_mistake_inside() -> None:
+    """Every mistake at once: the misspelt key, and the misspelt method beneath another."""
+    said = refused(timeut="5s", requests=[{"gte": "/"}])
+    assert [message.partition(":")[0] for message in said] == ["timeut", "requests[0].gte"]
+
+
 def test_a_value_is_known_only_after_it_is_extracted() -> None:
     """Later in the same steps, or in another request, it is not; the message says where it is."""
     ask = {"get": "/{{price}}"}

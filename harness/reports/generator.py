@@ -94,6 +94,8 @@ def _blame(evidence: Evidence, told: Sequence[Window]) -> str:
         f" loop lag P99 {words.duration_us(max(lags))}"
     )
     kept_up += f", starts {words.duration_us(max(late))} late at P99" if late else ""
+    if not any(window.total.started for window in measured):
+        return f"Nobody: not one request was sent, the generator kept up ({kept_up})"
     missing = sum(window.generator.not_started for window in measured)
     if missing:
         due = sum(window.generator.due for window in measured)

@@ -8,7 +8,7 @@ import pytest
 
 from harness.evidence import Defect, Evidence
 from harness.evidence.measure import measure
-from harness.journal import LAST_STEP, OTHER_LOAD, Generator, SelfTest
+from harness.journal import LAST_STEP, OTHER_LOAD, Generator, SelfTest, Traffic
 from harness.reports.generator import generator_of
 from harness.reports.words import NO_VALUE
 from harness.testing import synthetic_arrivals
@@ -51,6 +51,12 @@ def test_a_generator_at_its_limit_is_named_with_its_window() -> None:
 def test_other_ends_of_the_load_are_the_generators(kind: str) -> None:
     """A worker that died and a machine that slept are no fault of the target."""
     assert generator_of(limited(ladder()[1], "level-500", kind=kind)).blame.startswith("Generator: ")
+
+
+def test_users_that_send_nothing_say_nothing_of_the_target() -> None:
+    """A task may do nothing on the wire: its arrivals begin in time, and there is no latency to be anybody's."""
+    quiet = measure([event for event in synthetic_arrivals() if not isinstance(event, Traffic)])
+    assert generator_of(quiet).blame.startswith("Nobody: not one request was sent")
 
 
 def test_a_generator_that_said_nothing_is_not_the_target() -> None:

@@ -17,8 +17,7 @@ The map, in the order data flows (a module imports only from lines above its own
     run/ result                                    the one loop that touches the world; a run's folder on disk
     rig plugins                                    names in an experiment -> live drivers; drivers of third parties
     locks opening blast_radius                     one harness at a target; what a run has, and may, before it begins
-    healing healers leftovers reaper/              taking back what a dead run left: how, with whom, by hand, by itself
-    halting residue unhealed                       stopping every run now; asking the target what is left, not our books
+    healing/ reaper/                               taking back what a dead run left, by hand and by itself; halting all
     generator                                      whether this machine's generator carries what is planned
     conduct doctor starter cli                     run, doctor and init, each start to end; commands -> calls
     testing                                        fakes and invented journals for our tests and for our users'

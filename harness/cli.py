@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.errors import EXIT_MEANINGS, BadInput, ExitCode, HarnessError
-from harness.unhealed import unhealed_note
+from harness.healing.unhealed import unhealed_note
 from harness.version import VERSION
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
-    from harness.traffic.selftest import Client
+    from harness.traffic.sizing.selftest import Client
 
 RESULTS = "results"
 CLIENTS: tuple[Client, ...] = ("FastUser", "FastHttpUser", "HttpUser")
@@ -150,8 +150,8 @@ def check(
     from harness.plan import plan
     from harness.plugins import kinds, load
     from harness.timeline import WIDTH, timeline
-    from harness.traffic.processes import told
-    from harness.traffic.room import shortages
+    from harness.traffic.sizing.processes import told
+    from harness.traffic.sizing.room import shortages
 
     width = shutil.get_terminal_size((WIDTH, 24)).columns
     problems = []
@@ -184,7 +184,7 @@ def check(
 def _rate_per_user_s(experiment: Experiment) -> float | None:
     """Requests a second of one user, over the weights of the scenario's classes; None where a wait is not known."""
     from harness.traffic.locust_check import check_scenario
-    from harness.traffic.planned import rate_per_user_s, requests_per_iteration
+    from harness.traffic.sizing.planned import rate_per_user_s, requests_per_iteration
 
     classes = check_scenario(experiment.traffic, Path(experiment.base_dir))
     each = rate_per_user_s(classes)
@@ -260,7 +260,7 @@ def heal(run: str | None, everything: bool, dry_run: bool) -> ExitCode:
 
     Needed only when harness and reaper were killed together.
     """
-    from harness.leftovers import heal_runs
+    from harness.healing.leftovers import heal_runs
 
     if run and everything:
         raise BadInput("--run and --all exclude each other", hint="leave one out")
@@ -273,7 +273,7 @@ def halt() -> ExitCode:
 
     From any terminal. Says how long each took; exit code 5 when something could not be confirmed, with what to type.
     """
-    from harness.halting import halt as halt_all
+    from harness.healing.halting import halt as halt_all
 
     return halt_all(click.echo)
 
@@ -316,7 +316,7 @@ def self_test(clients: tuple[Client, ...], processes: int) -> ExitCode:
     A run does so by itself before a ladder and before much load. Nothing but this machine is touched.
     """
     from harness.generator import measured
-    from harness.traffic.planned import described
+    from harness.traffic.sizing.planned import described
 
     for client in clients or CLIENTS:
         click.echo(described(measured(client, processes)))

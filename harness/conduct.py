@@ -21,9 +21,9 @@ from harness.clock import Inbox, SystemClock, wall_now
 from harness.errors import EnvironmentBroke, ExitCode, HarnessError, TargetDirty
 from harness.experiment import Experiment
 from harness.generator import try_out
+from harness.healing.leftovers import heal_first
 from harness.journal import SCHEMA, Event, RunStarted, StageEntered, Writer, read
 from harness.ledger import Ledger
-from harness.leftovers import heal_first
 from harness.plan import Plan, SetLoad, plan
 from harness.plugins import kinds, load
 from harness.reaper.lease import ReaperLease
@@ -35,8 +35,8 @@ from harness.run.guard import Guard
 from harness.run.loop import Loop, Message, Stop
 from harness.run.steady import SteadyState
 from harness.traffic.hosts.gate import Gate
-from harness.traffic.processes import told
-from harness.traffic.room import require_room
+from harness.traffic.sizing.processes import told
+from harness.traffic.sizing.room import require_room
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TWICE = 2

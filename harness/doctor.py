@@ -143,8 +143,8 @@ def _plugins() -> Finding:
 
 def _residue() -> Finding:
     """Whether anything of ours is left in force somewhere: asked of Toxiproxy, Docker and the process table."""
-    from harness.residue import scan
-    from harness.unhealed import unhealed_note
+    from harness.healing.residue import scan
+    from harness.healing.unhealed import unhealed_note
 
     found, unhealed = scan(), unhealed_note().splitlines()
     others = [str(one) for one in found.seen if one not in found.left]

@@ -13,10 +13,10 @@ import click
 from harness.experiment import Experiment
 from harness.journal import Event, SelfTest, Trouble
 from harness.traffic.locust_check import UserClass, check_scenario
-from harness.traffic.planned import described, is_due, planned, require_carried
-from harness.traffic.processes import decide
-from harness.traffic.room import addresses_used
-from harness.traffic.selftest import CLIENTS, Client, self_test
+from harness.traffic.sizing.planned import described, is_due, planned, require_carried
+from harness.traffic.sizing.processes import decide
+from harness.traffic.sizing.room import addresses_used
+from harness.traffic.sizing.selftest import CLIENTS, Client, self_test
 
 SOURCE = "self-test"
 NOT_RUN = "not run (--no-self-test): what this machine's generator carries is not known"

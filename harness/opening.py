@@ -11,7 +11,7 @@ from harness.clients.process import started_at
 from harness.clock import SystemClock, wall_now
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import ComposeStack, Experiment
-from harness.healing import boot
+from harness.healing.hand import boot
 from harness.ledger import SCHEMA, Ledger, Opened
 from harness.locks import Held, Owner, hold, keys
 from harness.result import RunFolder

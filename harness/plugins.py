@@ -15,7 +15,7 @@ from typing import Protocol
 from harness.errors import BadInput, EnvironmentBroke
 from harness.experiment import Experiment
 from harness.faults import FaultDriver, NoFaults
-from harness.healing import Healer
+from harness.healing.hand import Healer
 from harness.loader import load as load_file
 from harness.loader.catalogue import KINDS, Kind, index
 

@@ -38,7 +38,7 @@ from harness.stacks.external import ExternalDriver
 from harness.stacks.process import ProcessDriver
 from harness.traffic.hosts.gate import Gate
 from harness.traffic.locust import LocustTraffic
-from harness.traffic.processes import decide
+from harness.traffic.sizing.processes import decide
 from harness.units import NS_PER_S
 
 HOST_EVERY_NS = NS_PER_S

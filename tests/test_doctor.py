@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor, residue, unhealed
+from harness import doctor
 from harness.doctor import Finding
-from harness.residue import Residue, Scan
+from harness.healing import residue, unhealed
+from harness.healing.residue import Residue, Scan
 
 LEFT = Residue(what="toxic harness-1 on proxy db", whose="run r-1, dead", command="harness heal --run r-1")
 FORCE = Residue(what="container api is paused", whose="run r-2, alive", command="harness halt", living=True)

@@ -17,8 +17,8 @@ from harness.doctor import examine
 from harness.errors import BadInput, EnvironmentBroke
 from harness.evidence.measure import measure
 from harness.experiment import Fault
-from harness.healers import healer_of
-from harness.healing import Hand
+from harness.healing.drivers import healer_of
+from harness.healing.hand import Hand
 from harness.journal import RunStarted
 from harness.ledger import Intended, Ledger, Opened, Undo, read
 from harness.loader import schema

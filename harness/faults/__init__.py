@@ -70,7 +70,7 @@ class Sweeps(Protocol):
 class Marks(Protocol):
     """A driver that finds, without any book, what carries our mark: of every run, for a person to look at.
 
-    Asked of container faults only: helpers and Toxiproxy are looked at directly, see harness/residue.py.
+    Asked of container faults only: helpers and Toxiproxy are looked at directly, see harness/healing/residue.py.
     """
 
     def marks(self) -> tuple[str, ...]:

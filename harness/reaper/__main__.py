@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from harness.clients.poll import poll
 from harness.clients.process import started_at
-from harness.healers import healer_of
-from harness.healing import Hand, alive, alone, finish, left_by_hand
+from harness.healing.drivers import healer_of
+from harness.healing.hand import Hand, alive, alone, finish, left_by_hand
 from harness.ledger import Account, Opened, parse, read_if_there
 from harness.reaper import ANSWER, BEAT, READY, RELEASE
 from harness.units import NS_PER_S

@@ -29,8 +29,8 @@ from typing import Any
 import psutil
 
 from harness.declared import Activity, DeclaredTraffic, Send
-from harness.traffic.planned import described
-from harness.traffic.selftest import self_test
+from harness.traffic.sizing.planned import described
+from harness.traffic.sizing.selftest import self_test
 from tests.bench import bench_scale, bench_traffic
 from tests.bench.bench_arrivals import SLEEPER
 from tests.bench.bench_fast import other, stock, stock_locust

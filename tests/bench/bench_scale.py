@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.journal import Traffic, Writer, decode, encode
-from harness.traffic.files import FILES_KEPT, files_at_most
 from harness.traffic.recorder import Recorder
+from harness.traffic.sizing.files import FILES_KEPT, files_at_most
 from tests.bench.bench_traffic import deviation
 from tests.bench.driven import Driven, Measured, nginx, raise_file_limit, spec
 

@@ -14,9 +14,9 @@ import pytest
 
 from harness.clients.poll import poll
 from harness.errors import EnvironmentBroke
-from harness.traffic import null_target
-from harness.traffic.capacity import DISTURBED
-from harness.traffic.selftest import Client, self_test
+from harness.traffic.sizing import null_target
+from harness.traffic.sizing.capacity import DISTURBED
+from harness.traffic.sizing.selftest import Client, self_test
 
 S = 1_000_000_000
 BROKEN = """
@@ -83,7 +83,9 @@ class Served:
 
     def __init__(self, *words: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.traffic.null_target", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "harness.traffic.sizing.null_target", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self.process.stdout is not None
         host, _, port = self.process.stdout.readline().decode().strip().removeprefix("http://").partition(":")
@@ -129,7 +131,7 @@ def test_the_null_target_ends_with_its_standard_input() -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from harness.traffic.selftest import self_test
+from harness.traffic.sizing.selftest import self_test
 self_test("FastHttpUser", 1, log_dir=Path(sys.argv[1]), say=lambda step: print(step, flush=True))
 """
 

@@ -19,7 +19,7 @@ from harness.experiment import ComposeStack, Fault, Scalar
 from harness.faults import Before, FaultDriver, command, http
 from harness.faults.process import ProcessFaults
 from harness.faults.process import healer as process_healer
-from harness.healing import Healer
+from harness.healing.hand import Healer
 from harness.ledger import Intended, Undo, decode, encode
 from harness.stacks.compose import ComposeDriver, ComposeHealer
 from tests.faults.crash import Died

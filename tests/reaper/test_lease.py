@@ -16,7 +16,7 @@ import pytest
 from harness.clients.poll import poll
 from harness.clients.process import started_at
 from harness.errors import EnvironmentBroke
-from harness.healing import boot, reaped
+from harness.healing.hand import boot, reaped
 from harness.ledger import Injected, Intended, Ledger, Opened, Undo, read
 from harness.reaper.__main__ import leave_cgroups
 from harness.reaper.lease import ReaperLease

@@ -14,7 +14,7 @@ import pytest
 
 from harness.experiment import Fault
 from harness.faults import Before
-from harness.healing import Hand
+from harness.healing.hand import Hand
 from harness.journal import Event
 from harness.ledger import Ledger, Opened, Record, read
 from harness.testing import FakeJournal, World

@@ -15,8 +15,8 @@ import socket
 import sys
 
 from harness.traffic.channel import Channel, control
-from harness.traffic.files import raise_file_limit
 from harness.traffic.settings import ChildSettings, read_settings
+from harness.traffic.sizing.files import raise_file_limit
 
 _start_native_thread = _thread.start_new_thread
 _NativePoll = select.poll

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.experiment import Experiment, ExternalStack, Proxy, TrafficSpec, WorkersSpec
-from harness.traffic.processes import decide, processes_for, read_quota, target_is_here, told
+from harness.traffic.sizing.processes import decide, processes_for, read_quota, target_is_here, told
 from tests.documents import built
 
 

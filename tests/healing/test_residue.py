@@ -20,9 +20,9 @@ from harness.clients.toxiproxy_server import start_server
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before
+from harness.healing.residue import TOXIPROXY, Doors, Reaper, Residue, scan
 from harness.journal import Json
 from harness.ledger import Account, Intended, Ledger, Opened, Undo
-from harness.residue import TOXIPROXY, Doors, Reaper, Residue, scan
 from tests.clients.clock import JumpClock
 
 DEAD, ALIVE, STRANGER = "2026-01-02T03-04-05Z-0001", "2026-01-02T03-04-05Z-0002", "2026-01-02T03-04-05Z-0003"
@@ -293,7 +293,7 @@ def test_reapers_without_a_living_run_are_told(tmp_path: Path) -> None:
 def test_a_part_that_hangs_keeps_no_other_from_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded, and told."""
     hang = threading.Event()
-    monkeypatch.setattr("harness.residue.CALL_S", 0.05)
+    monkeypatch.setattr("harness.healing.residue.CALL_S", 0.05)
     world = World(helpers=[helper("harness-x", 1)])
 
     def hanging(address: str) -> Any:

@@ -18,7 +18,7 @@ from harness.clients.poll import poll
 from harness.clients.process import NoSuchProcessError, started_at, stopped
 from harness.clock import Clock, SystemClock
 from harness.errors import BadInput, ExitCode, TargetDirty
-from harness.healing import alive, reaped
+from harness.healing.hand import alive, reaped
 from harness.ledger import Account, Open, Opened, ledgers, read
 from harness.units import NS_PER_S
 

@@ -24,12 +24,13 @@ from harness.clock import Inbox, SystemClock
 from harness.errors import EnvironmentBroke
 from harness.experiment import TrafficSpec
 from harness.journal import Event, Generator, SelfTest, Traffic, WorkerLost
-from harness.traffic import Load, null_target
-from harness.traffic.capacity import Carried, Room, Sample, carried, first_rate, next_rate, sample_of, users_held
+from harness.traffic import Load
 from harness.traffic.children import tail_of
-from harness.traffic.files import files_at_most
 from harness.traffic.locust import LocustTraffic
-from harness.traffic.memory import available_bytes
+from harness.traffic.sizing import null_target
+from harness.traffic.sizing.capacity import Carried, Room, Sample, carried, first_rate, next_rate, sample_of, users_held
+from harness.traffic.sizing.files import files_at_most
+from harness.traffic.sizing.memory import available_bytes
 from harness.units import NS_PER_S
 
 Client = Literal["FastUser", "FastHttpUser", "HttpUser"]

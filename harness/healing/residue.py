@@ -26,8 +26,8 @@ from harness.clock import Clock
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
 from harness.faults import Marks, Sweeps
 from harness.faults.toxiproxy_healing import NOWHERE, serving_of
-from harness.healers import healer_of
-from harness.healing import alive, in_time
+from harness.healing.drivers import healer_of
+from harness.healing.hand import alive, in_time
 from harness.ledger import Account, Open, ledgers, read
 from harness.units import NS_PER_S
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.healing import Healer
+from harness.healing.hand import Healer
 
 
 def _container() -> Healer:

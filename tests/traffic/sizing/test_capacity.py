@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.histogram import Histogram
 from harness.journal import Generator
-from harness.traffic.capacity import (
+from harness.traffic.sizing.capacity import (
     CLOSE_ENOUGH,
     CPU,
     DISTURBED,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from harness.clients.poll import poll
 from harness.errors import BadInput, ExitCode, HarnessError, TargetDirty
-from harness.healers import healer_of
-from harness.healing import Hand, alive, alone, finish, left_by_hand, reaped
+from harness.healing.drivers import healer_of
+from harness.healing.hand import Hand, alive, alone, finish, left_by_hand, reaped
+from harness.healing.residue import scan
 from harness.ledger import Account, ledgers, read_if_there
-from harness.residue import scan
 from harness.units import NS_PER_S
 
 HEAL_LIMIT_NS = 30 * NS_PER_S

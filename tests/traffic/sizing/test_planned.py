@@ -9,9 +9,9 @@ import pytest
 from harness.errors import BadInput
 from harness.experiment import Experiment, Question, Stage
 from harness.journal import SelfTest
-from harness.traffic.capacity import DISTURBED, LAG, SEARCH
 from harness.traffic.locust_check import UserClass
-from harness.traffic.planned import Planned, described, is_due, planned, rate_per_user_s, require_carried
+from harness.traffic.sizing.capacity import DISTURBED, LAG, SEARCH
+from harness.traffic.sizing.planned import Planned, described, is_due, planned, rate_per_user_s, require_carried
 from tests.documents import built
 
 S = 1_000_000_000

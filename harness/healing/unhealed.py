@@ -29,7 +29,7 @@ def unhealed_note() -> str:
 
 
 def _line(name: str) -> str:
-    from harness.healing import alive, reaped
+    from harness.healing.hand import alive, reaped
     from harness.ledger import read
 
     try:

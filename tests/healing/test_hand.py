@@ -11,7 +11,7 @@ from harness.clock import SystemClock
 from harness.errors import EnvironmentBroke
 from harness.experiment import Fault
 from harness.faults import Before
-from harness.healing import CALL_LIMIT_NS, Hand, Healing, alone, finish, in_time, left_by_hand, tell_journal
+from harness.healing.hand import CALL_LIMIT_NS, Hand, Healing, alone, finish, in_time, left_by_hand, tell_journal
 from harness.journal import Aborted, FaultHealed, FaultIntended, RunEnded, RunStarted, Trouble, Writer
 from harness.journal import read as read_journal
 from harness.ledger import Account, Injected, Intended, Ledger, Opened, Undo, read

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.traffic import files
-from harness.traffic.files import MOST_FILES, files_at_most
+from harness.traffic.sizing import files
+from harness.traffic.sizing.files import MOST_FILES, files_at_most
 
 RAISE = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
-from harness.traffic import files
+from harness.traffic.sizing import files
 from pathlib import Path
 files._STATUS, files._NR_OPEN = Path(sys.argv[1]), Path(sys.argv[2])
 promised = files.files_at_most()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import ledger, unhealed
+from harness import ledger
 from harness import state as state_module
 from harness.clients.process import started_at
 from harness.errors import EnvironmentBroke
-from harness.healing import boot
+from harness.healing import unhealed
+from harness.healing.hand import boot
+from harness.healing.unhealed import unhealed_note
 from harness.ledger import Healed, Intended, Ledger, Opened, Undo, Watched
-from harness.unhealed import unhealed_note
 
 NOBODY = 2**22 + 1
 """Above the largest pid of Linux."""
@@ -99,8 +100,8 @@ def test_without_ledgers_nothing_heavy_is_imported(state: Path) -> None:
     """No psutil, no ledger: --help stays quick."""
     (state / "runs").mkdir()
     code = (
-        "import sys; from harness.unhealed import unhealed_note; assert unhealed_note() == '';"
-        "print(sorted({'psutil', 'harness.ledger', 'harness.healing'} & set(sys.modules)))"
+        "import sys; from harness.healing.unhealed import unhealed_note; assert unhealed_note() == '';"
+        "print(sorted({'psutil', 'harness.ledger', 'harness.healing.hand'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,8 +9,8 @@ import pytest
 
 from harness.errors import BadInput
 from harness.experiment import Experiment, ExternalStack, WorkersSpec
-from harness.traffic.files import FILES_KEPT, files_at_most
-from harness.traffic.room import LOOPBACK_ADDRESSES, addresses_used, require_room, shortages, users_of
+from harness.traffic.sizing.files import FILES_KEPT, files_at_most
+from harness.traffic.sizing.room import LOOPBACK_ADDRESSES, addresses_used, require_room, shortages, users_of
 from tests.documents import built
 
 

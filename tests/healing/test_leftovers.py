@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import leftovers
 from harness.clients.process import started_at
 from harness.errors import BadInput, EnvironmentBroke, ExitCode, TargetDirty
 from harness.experiment import Fault
 from harness.faults import Before
-from harness.healing import boot
+from harness.healing import leftovers
+from harness.healing.hand import boot
+from harness.healing.leftovers import heal_first, heal_runs
 from harness.ledger import Account, Injected, Intended, Ledger, Opened, Undo, read
-from harness.leftovers import heal_first, heal_runs
 
 NOBODY = 2**22 + 1
 """Above the largest pid of Linux."""

@@ -10,8 +10,8 @@ import socket
 
 from harness.errors import BadInput
 from harness.experiment import Experiment
-from harness.traffic.files import FILES_KEPT, files_at_most
-from harness.traffic.processes import decide, target_is_here
+from harness.traffic.sizing.files import FILES_KEPT, files_at_most
+from harness.traffic.sizing.processes import decide, target_is_here
 
 LOOPBACK_ADDRESSES = 250
 """To a target on loopback users connect from 127.0.0.1, 127.0.0.2 and so on; see traffic/fast/sources.py."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.traffic.memory import available_bytes
+from harness.traffic.sizing.memory import available_bytes
 
 MB = 1_000_000
 

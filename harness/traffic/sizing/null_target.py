@@ -1,4 +1,4 @@
-"""A target that answers at once: what a generator is measured against. `python -m harness.traffic.null_target [N]`.
+"""A target that answers at once, to measure a generator by: `python -m harness.traffic.sizing.null_target [N]`.
 
 It prints its address, answers every GET of HTTP/1.1 with two bytes, and ends when its standard input does: so it
 cannot outlive whoever started it. Until it has had N connections its answers come late, so that a pool of users fills.

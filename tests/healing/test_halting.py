@@ -11,7 +11,7 @@ import pytest
 
 from harness.clock import Inbox
 from harness.errors import ExitCode, TargetDirty
-from harness.halting import Halt
+from harness.healing.halting import Halt
 from harness.ledger import Account, Healed, Injected, Intended, Ledger, Opened, Undo, Watched
 from harness.units import NS_PER_S
 

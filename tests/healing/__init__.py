@@ -1,0 +1,1 @@
+"""Healing what dead runs left."""

@@ -1,0 +1,1 @@
+"""How much load this machine can send."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -115,6 +116,8 @@ def _send(
     for key in ("query", "headers", "json", "form", "body"):
         if key in written:
             names.check(written[key], (*path, key))
+    if not _finite(shape.json_body):
+        problems.add((*path, "json"), "JSON has no .nan and no .inf", hint="null, or a number")
     headers = read_headers(shape.headers, (*path, "headers"), problems)
     expect = _expectation(shape.expect, (*path, "expect"), names, problems)
     extract = _extractions(shape.extract, (*path, "extract"), names, problems)
@@ -135,6 +138,15 @@ def _send(
         expect=expect or Expectation(),
         extract=extract,
     )
+
+
+def _finite(tree: object) -> bool:
+    """Whether every number in it is one."""
+    if isinstance(tree, Mapping):
+        return all(map(_finite, tree.values()))
+    if isinstance(tree, list | tuple):
+        return all(map(_finite, tree))
+    return not isinstance(tree, float) or math.isfinite(tree)
 
 
 def read_headers(written: Mapping[str, str], path: Path, problems: Problems) -> Pairs:

@@ -105,6 +105,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"requests": [{"post": "/", "json": {"a": [{"b": "{{x}}"}]}}]}, "requests[0].json.a[0].b: unknown value {{x}} (known here: seq, uuid, user_number)"),
     ({"requests": [{"get": "/", "expect": {"json": {"a": "{{x}}"}}}]}, "requests[0].expect.json.a: unknown value {{x}} (known here: seq, uuid, user_number)"),
     ({"requests": [{"post": "/", "json": 1, "body": "x"}]}, "requests[0]: expected only one of the bodies json, form, body, body_file, got json and body"),
+    ({"requests": [{"post": "/", "json": {"a": [1, float("nan")]}}]}, "requests[0].json: JSON has no .nan and no .inf (null, or a number)"),
     ({"requests": [{"get": "/", "weight": 0}]}, "requests: every weight is 0, so there is nothing to do (a weight is 1 unless it is written)"),
     ({"requests": [{"get": "/", "weight": -1}]}, "requests[0].weight: expected a whole number from 0 to 10000, got -1"),
     ({"requests": [{"get": "/", "weight": 9999}, {"get": "/b", "weight": 9}]}, "requests: the weights add up to 10,008; expected at most 10,000 (divide them)"),

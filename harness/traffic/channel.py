@@ -4,8 +4,8 @@ A line is a journal event (as in journal.py) or, after an equals sign, a control
 
     to a child      {"config": {...}}  first of all, then to a worker {"port": n}, to the master {"load": {...}},
                     {"stop": {"drain_ns": n}}, {"quit": true}
-    from a child    {"port": n}  {"ready": true}  {"failed": {...}}  {"ended": {"worker": k, "unanswered": n}}
-                    {"beat": true} twice a second
+    from a child    {"port": n}  {"joined": k}  {"ready": true}  {"failed": {...}}
+                    {"ended": {"worker": k, "unanswered": n}}  {"beat": true} twice a second
 
 The end of the line is news too: whoever is left alone ends. The kernel closes it however a process died.
 """

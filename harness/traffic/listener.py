@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.clock import Outbox
 from harness.errors import BadInput, EnvironmentBroke, HarnessError
@@ -44,6 +45,8 @@ class Listener:
         self._failed = False
         self._silence = Silence(self._workers, time.monotonic())
         self._in_flight: dict[int, int] = {}
+        self._listening = False
+        self._joined: set[int] = set()
         self._ended: dict[int, int] = {}
         self._lost: set[int] = set()
         self._departed: dict[int, float] = {}
@@ -85,6 +88,16 @@ class Listener:
                 self._tell_notes()
                 self._finish_when_done()
 
+    @property
+    def progress(self) -> str:
+        """How far a start has come that is not over."""
+        if not self._listening:
+            return "the master has not imported the scenario yet"
+        missing = sorted(self._workers.keys() - self._joined)
+        if missing:
+            return f"workers {missing} of {len(self._workers)} have not imported the scenario, or found the master, yet"
+        return "all have imported the scenario; its test_start listeners are not done"
+
     def unanswered(self) -> int:
         """Requests lost by workers that ended, and those last seen in flight of workers that did not."""
         open_ = sum(count for worker, count in self._in_flight.items() if worker not in self._ended)
@@ -100,13 +113,20 @@ class Listener:
                 self._silence.row(event.worker, time.monotonic())
                 self._in_flight[event.worker] = event.in_flight
             self._inbox.put(event)
-            return
+        else:
+            self._learn(record, sender)
+
+    def _learn(self, record: Mapping[str, Any], sender: int) -> None:
+        """What a child says of itself."""
         if "beat" in record:
             self._silence.beat(sender, time.monotonic())
         elif "port" in record:
+            self._listening = True
             for child in self._workers.values():
                 with contextlib.suppress(OSError):
                     child.channel.send({"port": record["port"]})
+        elif "joined" in record:
+            self._joined.add(record["joined"])
         elif "ready" in record:
             self.ready = True
             self._silence = Silence(self._workers, time.monotonic())

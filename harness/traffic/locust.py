@@ -83,7 +83,7 @@ class LocustTraffic:
                 error = outcome.get(timeout=START_LIMIT_S)
             except queue.Empty:
                 error = EnvironmentBroke(
-                    f"the traffic processes were not ready within {START_LIMIT_S:.0f} s",
+                    f"the traffic processes were not ready within {START_LIMIT_S:.0f} s: {self._listener.progress}",
                     hint=f"see {self._log_dir}/traffic-*.log; the last lines: {self._children[0].log_tail()}",
                 )
             if error is not None:

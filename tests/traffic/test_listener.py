@@ -129,3 +129,17 @@ def test_notes_become_troubles() -> None:
         assert [event.message for event in events if isinstance(event, Trouble)] == [
             "worker 0 (box): its clock ran away"
         ]
+
+
+def test_a_start_that_takes_too_long_can_say_how_far_it_came() -> None:
+    """The master first, then each worker, then whoever listens for the start of the test."""
+    master, first, second = child(-1), child(0), child(1)
+    with listening(master, first, second) as (listener, _):
+        told = [listener.progress]
+        for record in ({"port": 1}, {"joined": 1}, {"joined": 0}):
+            master.there.send(record)
+            assert poll(lambda before=told[-1]: listener.progress != before, S)
+            told.append(listener.progress)
+    assert [words.partition(" ")[0] for words in told] == ["the", "workers", "workers", "all"]
+    assert "[0, 1] of 2" in told[1]
+    assert "[0] of 2" in told[2]

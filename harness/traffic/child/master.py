@@ -90,6 +90,7 @@ class _Hub:
 
     def _on_ready(self, environment: Any, msg: Any) -> None:
         self._ready.add(msg.data["worker"])
+        self._send(control({"joined": msg.data["worker"]}))
         if len(self._ready) == self._workers:
             gevent.spawn(self._begin, environment)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._buffer = b""
+        self._whole: deque[str] = deque()
 
     def send(self, record: Mapping[str, Json]) -> None:
         """Send a control record. Raises OSError when the other side has gone."""
@@ -70,16 +72,26 @@ class Channel:
         return bool(data)
 
     def drain(self) -> list[str]:
-        """The whole lines read so far."""
-        *lines, self._buffer = self._buffer.split(b"\n")
-        return [line.decode() for line in lines]
+        """The whole lines read so far, each once."""
+        self._split()
+        lines = list(self._whole)
+        self._whole.clear()
+        return lines
 
     def lines(self) -> Iterator[str]:
-        """Lines as they come, until the other side has gone."""
+        """Lines as they come, until the other side has gone. Who stops in between finds the rest when it asks again:
+        two lines may come in one piece, and the second is for another reader.
+        """
         while True:
-            yield from self.drain()
+            self._split()
+            while self._whole:
+                yield self._whole.popleft()
             if not self.feed():
                 return
+
+    def _split(self) -> None:
+        *lines, self._buffer = self._buffer.split(b"\n")
+        self._whole += [line.decode() for line in lines]
 
     def rebind(self, sock: socket.socket) -> None:
         """Go on with another socket object for the same descriptor, keeping what was read."""

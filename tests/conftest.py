@@ -10,12 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from harness.clients.netns import Netns
 
 IMAGES = tuple(
     filter(None, (os.environ.get("HARNESS_TEST_IMAGE"), "harness-base:bookworm", "python:3.12-slim", "busybox"))
 )
+
+settings.register_profile("no-deadline", deadline=None)  # nothing here depends on how fast a shared machine is
+settings.load_profile("no-deadline")
 
 
 @functools.cache
